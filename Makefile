@@ -1,0 +1,72 @@
+# make book · make test: both set up what they need; see README.md
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+HTML := _build/html
+# Two workers with one thread each beat one worker with two, and two with two are slower by far.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+export PYTHONPATH := book/_ext
+
+.PHONY: help book serve test check execute new-chapter bench sweep gpu clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "This book needs Python >= 3.10; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python could not make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip install --quiet --upgrade pip
+
+# The stamps keep a second `make` from installing anything again.
+$(VENV)/.book: $(PY) pyproject.toml constraints.txt
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[book]'
+	@touch $@
+
+$(VENV)/.test: $(PY) pyproject.toml constraints.txt
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $(VENV)/.book $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[bench]'
+	@touch $@
+
+book: $(VENV)/.book  ## build the pages from the chapters and their stored outputs
+	$(PY) -m jupyter_book build . -W -n --keep-going --quiet
+	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it on http://localhost:8000)"
+
+serve: book  ## show the book on http://localhost:8000
+	$(PY) -m http.server --bind 127.0.0.1 --directory $(HTML) 8000
+
+test: $(VENV)/.test book  ## everything: unit tests, notebooks, claims, links, pages in a browser
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m derive_book check
+	DERIVE_PROFILE=cpu $(PYTEST) --nbval --cov=derive --cov-report=term --cov-fail-under=95 tests book
+
+check: $(VENV)/.test  ## the fast one: lint, pairs and claims, unit tests of the library
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m derive_book check
+	$(PYTEST) -m 'not slow and not browser' tests/lib
+
+execute: $(VENV)/.test  ## run chapters and store their outputs: make execute C=jl-lemma, or all
+	DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 $(PY) -m derive_book execute $(C)
+
+new-chapter: $(VENV)/.book  ## make new-chapter PART=foundations SLUG=my-chapter TITLE="My chapter"
+	$(PY) -m derive_book new "$(PART)" "$(SLUG)" "$(TITLE)"
+
+bench: $(VENV)/.bench  ## time the library against its peers: make bench S=random_projection, or all
+	$(PY) -m bench $(S)
+
+N ?= 5
+sweep: $(VENV)/.test  ## execute under N other seeds: make sweep N=20 C=jl-lemma
+	@for seed in $$(seq 1 $(N)); do echo "seed +$$seed"; \
+	  DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 DERIVE_SEED=$$seed $(PY) -m derive_book execute --out _build/sweep/$$seed $(C) || exit 1; done
+
+gpu: $(VENV)/.test  ## run chapters at their GPU sizes, outputs in _build/gpu
+	DERIVE_PROFILE=gpu $(PY) -m derive_book execute --out _build/gpu $(C)
+
+clean:  ## remove what was built; the environment stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage
