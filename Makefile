@@ -42,12 +42,14 @@ serve: book  ## show the book on http://localhost:8000
 test: $(VENV)/.test book  ## everything: unit tests, notebooks, claims, links, pages in a browser
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(PY) -m derive_book check
 	DERIVE_PROFILE=cpu $(PYTEST) --nbval --cov=derive --cov-report=term --cov-fail-under=95 tests book
 
 check: $(VENV)/.test  ## the fast one: lint, pairs and claims, unit tests of the library
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(PY) -m derive_book check
 	$(PYTEST) -m 'not slow and not browser' tests/lib
 

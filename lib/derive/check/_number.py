@@ -62,12 +62,12 @@ def equal(
     require_label_and_wrong(label, wrong)
     _refuse_the_same_thing_twice(label, left, right)
     a, b = _array(label, "left", left), _array(label, "right", right)
-    exact = tolerance is None
+    exact, limit = tolerance is None, tolerance or 0.0
     if exact and not (_is_exact(a) and _is_exact(b)):
         raise CheckRefused(
             f"{label}: numbers with rounding need tolerance= and because=, the reason for it."
         )
-    if not exact and not (tolerance > 0 and because):
+    if not exact and not (limit > 0 and because):
         raise CheckRefused(
             f"{label}: needs tolerance > 0 with because=, the reason for it; "
             f"got tolerance={tolerance}, because={because!r}."
@@ -85,9 +85,8 @@ def equal(
         gap = _distance(a, b, "one" if exact else relative_to)
         worst = np.unravel_index(np.argmax(gap), gap.shape)
         largest = gap[worst]
-        limit = 0 if exact else tolerance
         if largest <= limit:
-            agree = "exactly equal" if exact else f"equal within {tolerance:.1e} ({because})"
+            agree = "exactly equal" if exact else f"equal within {limit:.1e} ({because})"
             cases = f", {a.size} cases" if a.size > 1 else ""
             figure = agree + cases
         else:
@@ -99,8 +98,8 @@ def equal(
             figure,
             left=f"{left_value}{_at(worst)}",
             right=f"{right_value}{_at(worst)}",
-            difference=f"{float(largest):.3g}, allowed {float(limit):.3g}",
-            measured={"largest difference": float(largest), "tolerance": float(limit)},
+            difference=f"{float(largest):.3g}, allowed {limit:.3g}",
+            measured={"largest difference": float(largest), "tolerance": limit},
         )
 
     return settle(label, "equal", judge, right, wrong)
