@@ -375,6 +375,12 @@ def test_bound_allows_rounding_only_with_a_reason():
         check.bound("one", 1 + 1e-15, 1.0, slack=1e-14, **settings)
 
 
+def test_bound_takes_fractions():
+    thirds = [Fraction(1, 3), Fraction(2, 3)]
+    record = check.bound("thirds", thirds, Fraction(3, 4), wrong={"half": 0.5, "none": 0})
+    assert record.figure == "no violation in 2 cases, largest ratio 0.889"
+
+
 def test_bound_shows_no_ratio_where_signs_differ():
     record = check.bound("sign", [-1.0, -2.0], [1.0, 0.0], wrong={"a": [-2.0, -3.0], "b": -5.0})
     assert record.figure == "no violation in 2 cases"

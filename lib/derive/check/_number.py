@@ -142,7 +142,10 @@ def bound(
 
     def judge(version: Any) -> Verdict:
         links = version if isinstance(version, tuple) else (*chain[:-1], version)
-        arrays = [_array(label, f"side {i}", link, finite=False) for i, link in enumerate(links)]
+        arrays = [
+            _array(label, f"side {i}", link, finite=False).astype(float)
+            for i, link in enumerate(links)
+        ]
         if all(np.isinf(arrays[-1]).flat) or all(np.isinf(arrays[0]).flat):
             raise CheckRefused(f"{label}: an infinite side makes every case true.")
         pairs = [_pair(label, low, high) for low, high in pairwise(arrays)]
@@ -298,7 +301,7 @@ def _distance(a: np.ndarray, b: np.ndarray, relative_to: str) -> np.ndarray:
 
 def _pair(label: str, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _require_same_shape(label, low, high)
-    low, high = np.broadcast_arrays(low.astype(float), high.astype(float))
+    low, high = np.broadcast_arrays(low, high)
     return np.atleast_1d(low), np.atleast_1d(high)
 
 
