@@ -12,7 +12,7 @@
               and the number below which N nearly orthogonal unit vectors do not exist */
 "use strict";
 DeriveFigures.register("jl-dimension", (figure, data) => {
-  const N = figure.slider("points *N*", data.N, { start: data.start, format: size });
+  const N = figure.slider("points *n*", data.N, { start: data.start, format: size });
   const span = (rows) => rows.flat().filter((n) => n !== null);
   const everything = span([...data.seed24, ...data.floor]);
   const domain = [Math.max(1, Math.min(...everything)), Math.max(...everything)];
@@ -25,13 +25,13 @@ DeriveFigures.register("jl-dimension", (figure, data) => {
   figure.plot({
     x: { label: "distortion *ε* of squared distances", scale: "log" },
     // The same for every N: moving the slider then moves the curves, not the axis.
-    y: { label: "dimensions *n*", scale: "log", domain },
+    y: { label: "dimensions *k*", scale: "log", domain },
     height: 380,
     cursor: data.eps,
     start: nearest(data.eps, 0.2),
     marks: () => [
-      { type: "line", label: "24 log *N* / *ε*²", x: data.eps, y: data.seed24[N.index] },
-      { type: "line", label: "16 log *N* / *ε*²", x: data.eps, y: data.seed16[N.index] },
+      { type: "line", label: "24 log *n* / *ε*²", x: data.eps, y: data.seed24[N.index] },
+      { type: "line", label: "16 log *n* / *ε*²", x: data.eps, y: data.seed16[N.index] },
       { type: "line", label: "scikit-learn", x: data.eps, y: data.sklearn[N.index] },
       { type: "line", label: "exact", x: data.eps, y: data.exact[N.index] },
       { type: "line", label: "impossible below", x: data.eps, y: data.floor[N.index], theory: true },

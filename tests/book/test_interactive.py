@@ -168,7 +168,7 @@ def test_the_readout_states_the_data_under_the_crosshair(figure):
 
 
 def test_arrow_keys_move_the_slider(figure):
-    slider = figure.get_by_role("slider", name="points N")
+    slider = figure.get_by_role("slider", name="points n")
     slider.focus()
     before = readout(figure)
     figure.keyboard.press("ArrowRight")
