@@ -33,7 +33,7 @@ $(VENV)/.bench: $(VENV)/.test
 	@touch $@
 
 book: $(VENV)/.book  ## build the pages from the chapters and their stored outputs
-	$(PY) -m jupyter_book build . -W -n --keep-going --quiet
+	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
 	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it on http://localhost:8000)"
 
 serve: book  ## show the book on http://localhost:8000

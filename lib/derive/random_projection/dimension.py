@@ -4,7 +4,6 @@ import math
 from typing import Literal
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, gammaln
 
 from derive._typing import typed
 
@@ -34,6 +33,8 @@ def chi2_failure(
         >>> round(chi2_failure(1000, 0.2), 8)
         1.307e-05
     """
+    from scipy.special import gammainc, gammaincc  # here, not above: importing it takes a while
+
     if np.any(np.asarray(k) < 1):
         raise ValueError(f"k must be at least 1, got k={k}.")
     if not np.all((np.asarray(epsilon) > 0) & (np.asarray(epsilon) < 1)):
@@ -123,6 +124,8 @@ def lower_bound_dim(n: int, epsilon: float) -> int:
         >>> lower_bound_dim(1000, 0.2)
         28
     """
+    from scipy.special import gammaln
+
     _check_points(n, epsilon)
     # Past log n / (2 log 1/eps) the right side stops growing and the left does not; a cap keeps
     # memory bounded as eps -> 1, where leaving powers out only weakens a bound that is small.
