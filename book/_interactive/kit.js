@@ -268,6 +268,20 @@ function build(root, draw) {
     controls.append(node);
   }
 
+  function canvas({ label, height, paint, say }) {
+    const box = make("div", { class: "plot", role: "img", "aria-label": plain(label) });
+    const readout = make("p", { class: "readout", "aria-live": "polite" });
+    stage.append(box, readout);
+    plots.push(() => { // one scope for the whole file, not indented
+      const width = box.clientWidth;
+      if (!width) return;
+      const svg = make("svg", { width, height, "aria-hidden": true });
+      box.replaceChildren(svg);
+      paint(svg, width, make);
+      readout.replaceChildren(make("span", {}, say()));
+    });
+  }
+
   function plot(spec) {
     const box = make("div", { class: "plot" });
     const legend = make("div", { class: "legend" });
@@ -318,7 +332,7 @@ function build(root, draw) {
     const data = JSON.parse(root.querySelector(':scope > script[type="application/json"]').textContent);
     set(stage, { role: "group", "aria-label": root.querySelector("img").alt });
     stage.append(controls);
-    draw({ slider, choice, button, plot, number, integer, state: {} }, data);
+    draw({ slider, choice, button, canvas, plot, number, integer, state: {} }, data);
   } catch (error) {
     return fail(error);
   }

@@ -6,6 +6,7 @@ typefaces cut to the letters and axes that the page uses, KaTeX's stylesheet wit
 and MiniSearch, each with its licence.
 """
 
+import io
 import re
 import shutil
 import subprocess
@@ -28,7 +29,11 @@ LATIN += "U+2033,U+2039,U+203A,U+2044,U+2212"
 EXTENDED = "U+0100-017F,U+0218-021B"  # authors' names; a browser loads it only where one occurs
 CODE = LATIN + ",U+0100-017F,U+03C0,U+2190-2193,U+2202,U+2206,U+2211,U+221A,U+221E,U+2248,U+2260,"
 CODE += "U+2264,U+2265,U+2500,U+2502,U+2510,U+2514,U+2518,U+251C,U+2524,U+250C,U+2588,U+258F,U+2713"
-AXES = {"wght": (400, 650), "opsz": (8, 40)}
+# headings want the display cut, so roman keeps its optical sizes; italic stays at text size
+AXES = {
+    "normal": {"wght": (400, 650), "opsz": (8, 40)},
+    "italic": {"wght": (400, 650), "opsz": 16},
+}
 
 
 def unpack(package: str, folder: Path) -> Path:
@@ -46,9 +51,11 @@ def cut(
     source: Path, target: Path, *, letters: str, axes: dict | None = None, family: str = ""
 ) -> None:
     """Write `source` with only the letters (and the part of its axes) that the page uses."""
-    font = TTFont(source)
+    font = TTFont(source, recalcTimestamp=False)
     if axes:
-        font = instancer.instantiateVariableFont(font, axes)
+        limited = io.BytesIO()
+        instancer.instantiateVariableFont(font, axes).save(limited)
+        font = TTFont(limited, recalcTimestamp=False)
     options = subset.Options(flavor="woff2", hinting=False, notdef_outline=True)
     options.layout_features = ["kern", "liga", "mark", "mkmk", "ccmp", "locl", "onum", "lnum"]
     options.layout_features += ["pnum", "tnum", "sups", "case"]
@@ -69,14 +76,19 @@ def fonts(folder: Path) -> None:
     for style in ("normal", "italic"):
         for part, name, letters in (("latin", "", LATIN), ("latin-ext", "-extended", EXTENDED)):
             source = text / "files" / f"newsreader-{part}-opsz-{style}.woff2"
-            cut(source, target / f"newsreader-{style}{name}.woff2", letters=letters, axes=AXES)
-    shutil.copy(text / "LICENSE", target / "LICENSE-newsreader")
+            cut(
+                source,
+                target / f"newsreader-{style}{name}.woff2",
+                letters=letters,
+                axes=AXES[style],
+            )
+    shutil.copyfile(text / "LICENSE", target / "LICENSE-newsreader")
     mono = unpack(PLEX_MONO, folder)
     for weight, name in ((400, "Regular"), (600, "SemiBold")):
         source = mono / "fonts" / "complete" / "woff2" / f"IBMPlexMono-{name}.woff2"
         # "Plex" is a reserved font name: its licence asks that a changed font carry another
         cut(source, target / f"mono-{weight}.woff2", letters=CODE, family="Derive Mono")
-    shutil.copy(mono / "LICENSE.txt", target / "LICENSE-mono")
+    shutil.copyfile(mono / "LICENSE.txt", target / "LICENSE-mono")
 
 
 def katex(folder: Path) -> None:
@@ -89,7 +101,7 @@ def katex(folder: Path) -> None:
     (target / "katex.css").write_text(css + "\n", encoding="utf-8")
     for font in sorted((package / "dist" / "fonts").glob("*.woff2")):
         shutil.copy(font, target / "fonts")
-    shutil.copy(package / "LICENSE", target / "LICENSE")
+    shutil.copyfile(package / "LICENSE", target / "LICENSE")
 
 
 def minisearch(folder: Path) -> None:
@@ -98,7 +110,7 @@ def minisearch(folder: Path) -> None:
     script = (package / "dist" / "umd" / "index.js").read_text(encoding="utf-8")
     script = re.sub(r"^\s*//# sourceMappingURL=.*$", "", script, flags=re.MULTILINE)
     (target / "minisearch.js").write_text(script.rstrip() + "\n", encoding="utf-8")
-    shutil.copy(package / "LICENSE.txt", target / "LICENSE")
+    shutil.copyfile(package / "LICENSE.txt", target / "LICENSE")
 
 
 if __name__ == "__main__":

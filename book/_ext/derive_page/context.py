@@ -157,7 +157,8 @@ def page_context(app, pagename: str, templatename: str, context: dict, doctree) 
         contents=contents(app, pagename),
         description=description(body),
         figures=figures(body),
-        has_math="katex-html" in body,
+        # a claim of another page comes in later (finish.show_claims)
+        has_math="katex-html" in body or "<!--claim " in body,
         home=app.config.root_doc,
         repository=repository(app),
     )

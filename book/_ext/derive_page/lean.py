@@ -3,7 +3,7 @@
 A chapter holds hundreds of formulas, each some dozens of elements deep; as KaTeX writes them they
 would be most of a page and bring it over a megabyte. So elements go whose classes no rule of
 KaTeX's stylesheet mentions, frequent classes and styles get short names, lengths lose digits
-below a fiftieth of a pixel, and the LaTeX source is not repeated inside the MathML. `stylesheet`
+below a fiftieth of a pixel, and MathML keeps only what is spoken. `stylesheet`
 is KaTeX's stylesheet for the result.
 """
 
@@ -20,7 +20,6 @@ CLASSES = {
     "mathnormal": "n",
     "mspace": "m",
     "msupsub": "q",
-    "mtight": "i",
     "nulldelimiter": "d",
     "pstrut": "p",
     "sizing": "z",
@@ -31,13 +30,15 @@ CLASSES = {
     "vlist-t": "t",
     "vlist-t2": "T",
 }
-# An element of this class with this style: one more short class instead of the style
-STYLES = {
-    ("mspace", "margin-right:.167em"): "m1",
-    ("mspace", "margin-right:.222em"): "m2",
-    ("mspace", "margin-right:.278em"): "m3",
-    ("pstrut", "height:2.7em"): "p2",
-    ("pstrut", "height:3em"): "p3",
+# Elements with exactly these classes and this style: one short class, with the rule for it
+WHOLE = {
+    ("mspace", "margin-right:.167em"): ("m1", "display:inline-block;margin-right:.167em"),
+    ("mspace", "margin-right:.222em"): ("m2", "display:inline-block;margin-right:.222em"),
+    ("mspace", "margin-right:.278em"): ("m3", "display:inline-block;margin-right:.278em"),
+    ("pstrut", "height:2.7em"): ("p2", "height:2.7em;overflow:hidden;width:0"),
+    ("pstrut", "height:3em"): ("p3", "height:3em;overflow:hidden;width:0"),
+    ("sizing reset-size6 size3", ""): ("z3", "font-size:.7em"),
+    ("sizing reset-size3 size1", ""): ("z1", "font-size:.7142857143em"),
 }
 
 
@@ -51,10 +52,11 @@ class Span:
     children: list = field(default_factory=list)
 
     def html(self) -> str:
-        names, style = [CLASSES.get(c, c) for c in self.classes], self.style
-        if len(self.classes) == 1 and (self.classes[0], style) in STYLES:
-            names, style = [names[0], STYLES[self.classes[0], style]], ""
-        attributes = {"class": " ".join(names), "style": style, **self.rest}
+        names = " ".join(CLASSES.get(c, c) for c in self.classes)
+        style = self.style
+        if whole := WHOLE.get((" ".join(self.classes), style)):
+            names, style = whole[0], ""
+        attributes = {"class": names, "style": style, **self.rest}
         given = "".join(f" {key}={quoted(value)}" for key, value in attributes.items() if value)
         return f"<{TAG}{given}>{joined(self.children)}</{TAG}>"
 
@@ -69,9 +71,7 @@ def quoted(value: str) -> str:
 
 def lean(html: str) -> str:
     """A formula as KaTeX wrote it, in fewer bytes."""
-    html = re.sub(r"<annotation .*?</annotation>", "", html, flags=re.DOTALL)
-    html = html.replace("<semantics>", "").replace("</semantics>", "")
-    html = html.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    html = re.sub(r"<math.*?</math>", lambda math: spoken(math[0]), html, flags=re.DOTALL)
     path = [Span()]
     for piece in re.split(r"(</?span[^>]*>)", html):
         if piece == "</span>":
@@ -82,6 +82,17 @@ def lean(html: str) -> str:
         elif piece:
             path[-1].children.append(piece)
     return joined(path[0].children)
+
+
+def spoken(math: str) -> str:
+    """The MathML, which nobody sees, with what a screen reader says."""
+    math = re.sub(r"<annotation .*?</annotation>|</?semantics>", "", math, flags=re.DOTALL)
+    math = re.sub(r"<mspace[^>]*></mspace>", "", math)
+    # of the attributes, only the kind of letter (bold, double-struck) is spoken
+    math = re.sub(r' (?!mathvariant|display=)[\w-]+="[^"]*"', "", math)
+    math = re.sub(r"(<math[^>]*>)<mrow>(.*)</mrow></math>", r"\1\2</math>", math, flags=re.DOTALL)
+    single = r"<mrow>(<(mi|mn|mo|mtext)[^>]*>[^<]*</\2>)</mrow>"
+    return re.sub(single, r"\1", math)
 
 
 def read(tag: str) -> Span:
@@ -135,5 +146,5 @@ def stylesheet() -> str:
     names = "|".join(sorted(map(re.escape, CLASSES), key=len, reverse=True))
     css = re.sub(rf"\.({names})(?![\w-])", lambda name: "." + CLASSES[name[1]], css)
     rules = [f".katex {TAG}{{font-weight:inherit}}"]
-    rules += [f".katex .{name}{{{style}}}" for (_, style), name in STYLES.items()]
+    rules += [f".katex .{name}{{{rule}}}" for name, rule in WHOLE.values()]
     return "\n".join([*rules, css])
