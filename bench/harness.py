@@ -19,8 +19,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGED = ROOT / "lib" / "derive" / "results"  # the copy that chapters read where they run
+RESULTS = ROOT / "lib" / "derive" / "results"  # packaged: chapters print from it where they run
+TABLES = Path(__file__).resolve().parent / "results"
 METHOD = (
     "Median CPU seconds of one thread, candidates taking turns in one process; "
     "peak memory is that of one call in a process of its own, above what its inputs take."
@@ -156,7 +156,7 @@ def _processor() -> str:
 
 
 def write(subject: str, results: list[dict], packages: Iterable[str] | None = None) -> Path:
-    """Write bench/results/<subject>.json, the table beside it, and the library's copy."""
+    """Write the results, lib/derive/results/<subject>.json, and their table, bench/results/….md."""
     report = {
         "subject": subject,
         "date": datetime.now(timezone.utc).date().isoformat(),
@@ -164,12 +164,11 @@ def write(subject: str, results: list[dict], packages: Iterable[str] | None = No
         "machine": machine(packages) if packages else machine(),
         "results": results,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    for folder in (RESULTS, TABLES):
+        folder.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{subject}.json"
-    for file in (path, PACKAGED / path.name):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    path.with_suffix(".md").write_text(table(report))
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    (TABLES / f"{subject}.md").write_text(table(report))
     return path
 
 
