@@ -32,8 +32,9 @@ $(VENV)/.bench: $(VENV)/.test
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@touch $@
 
+# --all: a page written earlier would keep links to references that have moved since.
 book: $(VENV)/.book  ## build the pages from the chapters and their stored outputs
-	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
+	$(VENV)/bin/jupyter-book build . --all -W -n --keep-going --quiet
 	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it on http://localhost:8000)"
 
 serve: book  ## show the book on http://localhost:8000

@@ -101,7 +101,8 @@ def peak_extra_mb(module: str, case: str, *, processes: int = 2, **arguments) ->
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"{module}.{case} failed:\n{done.stderr}")
+            # A negative code is a signal: killed from outside, or for want of memory.
+            raise RuntimeError(f"{module}.{case} failed ({done.returncode}):\n{done.stderr}")
         peaks.append(json.loads(done.stdout.splitlines()[-1]))
     return significant(min(peaks))
 
