@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from derive import words
+from derive.transport import ConvergenceError
 from derive.words import WordVectors, all_pairs_intervals, documents, knn_search, sinkhorn_intervals
 
 V, D = 60, 8
@@ -149,6 +150,25 @@ def test_equal_distances_come_in_the_order_of_the_documents(vectors):
     found = knn_search(documents([["w0"]], vectors), docs, 3)
     assert found.indices.tolist() == [[1, 2, 3]]
     assert found.distances.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_the_search_needs_no_pot(collection, exact, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ot.lp.emd_wrap", None)  # importing it now fails
+    monkeypatch.setattr("derive.transport.exact._has_pot", lambda: False)
+    queries, docs = collection
+    found = knn_search(queries.part(0, 2), docs, 5)
+    expected = exact["wmd"][:2].sort(dim=1).values[:, :5]
+    torch.testing.assert_close(found.distances, expected, rtol=0, atol=1e-9)
+
+
+def test_a_solver_that_gives_up_is_not_silent(collection, monkeypatch):
+    wrap = pytest.importorskip("ot.lp.emd_wrap")
+    gives_up = lambda p, q, C, steps, threads: (None, 0.0, p, q, 3)  # noqa: E731
+    monkeypatch.setattr(wrap, "emd_c", gives_up)
+    with pytest.raises(ConvergenceError, match="gave up with code 3"):
+        knn_search(*collection, 1)
 
 
 def test_near_duplicates_of_words_keep_their_distance():
