@@ -613,3 +613,38 @@ def test_observed_refuses(effects, options, message):
     settings = {"low": 0, "wrong": {"a": [-1, -1, -1], "b": [-2, -2, -2]}} | options
     with pytest.raises(CheckRefused, match=message):
         check.observed("a", effects, **settings)
+
+
+# ---- how much of its room a check used ----------------------------------------------------------
+
+
+def test_used_room_of_numbers_is_the_share_of_the_tolerance():
+    record = check.equal("a", 1.0005, 1.0, tolerance=1e-3, because="test", wrong={"2": 2, "0": 0})
+    assert record.measured["used"] == pytest.approx(0.5)
+    exact = check.equal("a", 3, 3, wrong={"two": 2, "four": 4})
+    assert exact.measured["used"] == 0
+    tight = check.bound("a", [1.0, 2.0], [4.0, 2.5], wrong={"half": [0.5, 1], "one": [1, 1]})
+    assert tight.measured["used"] == pytest.approx(0.8)
+    h = np.array([0.1, 0.05, 0.025])
+    fitted = check.order(
+        "a", h, h**2.05, slope=2, tolerance=0.1, because="test", wrong={"1": 1, "3": 3}
+    )
+    assert fitted.measured["used"] == pytest.approx(0.5)
+
+
+def test_used_room_of_a_mean_is_the_share_of_the_critical_value():
+    draws = normal(4000)
+    z = draws.mean() / (draws.std(ddof=1) / np.sqrt(4000))
+    record = check.sampled("a", draws, 0, wrong=TWO_WRONG)
+    assert 6 < abs(z) / record.measured["used"] < 7  # the critical value at a share of 1e-9
+    assert record.measured["p values"] == [pytest.approx(record.measured["p"], rel=1e-3)]
+    assert record.measured["exact law"] is False
+
+
+@pytest.mark.parametrize(("relation", "used"), [("=", True), ("<=", False), (">=", True)])
+def test_used_room_of_hits_counts_the_side_that_could_reject(relation, used):
+    tosses = np.arange(4000) < 1950  # fewer than half
+    wrong = {"<=": {"a": 0.2, "b": 0.3}, ">=": {"a": 0.7, "b": 0.8}, "=": {"a": 0.2, "b": 0.8}}
+    record = check.sampled("a", tosses, 0.5, relation=relation, wrong=wrong[relation])
+    assert bool(0 < record.measured["used"] < 1) == used
+    assert record.measured["exact law"] is True

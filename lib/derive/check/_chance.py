@@ -77,7 +77,14 @@ def sampled(
             left=f"{column.estimate:.6g} (standard error {column.error:.2g}, {column.num} draws)",
             right=f"{relation} {values[worst]:.6g}",
             difference=f"{test.statistic}, false alarm {share:.0e}",
-            measured={"p": test.p, "estimate": column.estimate, "standard error": column.error},
+            measured={
+                "p": test.p,
+                "p values": [float(f"{test.p:.4g}") for test in tests],
+                "exact law": isinstance(column, _Proportion),
+                "used": float(max(test.used for test in tests)),
+                "estimate": column.estimate,
+                "standard error": column.error,
+            },
         )
 
     power = min(_power(label, columns, relation, target, name, wrong[name]) for name in wrong)
@@ -132,7 +139,12 @@ def observed(
             f"{int(inside.sum())} of {len(values)} seeds in [{low:.4g}, {high:.4g}]",
             left=f"median {quartiles[1]:.4g}, quartiles {quartiles[0]:.4g} to {quartiles[2]:.4g}",
             right=f"[{low:.4g}, {high:.4g}] for {share:.0%} of the seeds",
-            measured={"median": float(quartiles[1]), "effects": values.tolist()},
+            measured={
+                "median": float(quartiles[1]),
+                "effects": values.tolist(),
+                "inside": float(inside.mean()),
+                "stated share": share,
+            },
         )
 
     return settle(label, "observed", judge, effects, wrong)
@@ -142,6 +154,7 @@ class _Test(NamedTuple):
     holds: bool
     excess: float  # > 0 where the value is rejected; orders the columns by how bad they are
     p: float
+    used: float  # share of the room for chance that the data used up; > 1 where rejected
     statistic: str
 
 
@@ -171,7 +184,8 @@ class _Mean:
         distance = {"=": abs(z), "<=": z, ">=": -z}[self.relation]
         p = _tail(distance) * (2 if self.relation == "=" else 1)
         excess = distance - self.critical
-        return _Test(excess <= 0, excess, p, f"z = {z:.2f}, critical {self.critical:.2f}")
+        used = max(distance, 0) / self.critical
+        return _Test(excess <= 0, excess, p, used, f"z = {z:.2f}, critical {self.critical:.2f}")
 
     def power(self, truth: float, wrong: float) -> float:
         distance = (truth - wrong) / self.error
@@ -201,7 +215,13 @@ class _Proportion:
         p_low, p_high = self._at_most(self.hits, value), self._more_than(self.hits - 1, value)
         p = {"=": min(1.0, 2 * min(p_low, p_high)), "<=": p_high, ">=": p_low}[self.relation]
         excess = max(lowest - self.hits, self.hits - highest)
-        return _Test(excess <= 0, excess, float(p), f"{self.hits} of {self.num} hits, p = {p:.2g}")
+        mean = self.num * value
+        end = highest if self.hits > mean else lowest
+        used = abs(self.hits - mean) / max(abs(end - mean), 1)
+        if self.relation != "=" and (self.hits > mean) != (self.relation == "<="):
+            used = 0.0  # on the side where anything goes
+        statistic = f"{self.hits} of {self.num} hits, p = {p:.2g}"
+        return _Test(excess <= 0, excess, float(p), used, statistic)
 
     def power(self, truth: float, wrong: float) -> float:
         lowest, highest = self._accepted(wrong)

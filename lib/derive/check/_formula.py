@@ -101,7 +101,10 @@ def identity(
             left=str(left),
             right=str(version),
             difference=f"at most {float(largest):.1e} (relative)",
-            measured={"largest relative difference": float(largest)},
+            measured={
+                "largest relative difference": float(largest),
+                "used": float(largest / threshold),
+            },
         )
 
     return settle(label, "identity", judge, right, wrong)

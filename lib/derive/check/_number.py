@@ -99,7 +99,11 @@ def equal(
             left=f"{left_value}{_at(worst)}",
             right=f"{right_value}{_at(worst)}",
             difference=f"{float(largest):.3g}, allowed {limit:.3g}",
-            measured={"largest difference": float(largest), "tolerance": limit},
+            measured={
+                "largest difference": float(largest),
+                "tolerance": limit,
+                "used": float(largest) / limit if limit else 0.0,
+            },
         )
 
     return settle(label, "equal", judge, right, wrong)
@@ -155,18 +159,21 @@ def bound(
             excess = low - high - slack * np.maximum(abs(low), abs(high))
         violated = excess > 0
         num_violated, num = int(violated.sum()), len(low)
+        ratio = None if num_violated else _largest_ratio(low, high)
         worst = int(np.argmax(np.nan_to_num(excess, nan=-np.inf)))
         if num_violated:
             figure = f"violated in {num_violated} of {num} cases"
         else:
-            figure = f"no violation in {num} case{'s' if num > 1 else ''}{_tightest(low, high)}"
+            cases = f"{num} case{'s' if num > 1 else ''}"
+            tightest = "" if ratio is None else f", largest ratio {ratio:.3g}"
+            figure = f"no violation in {cases}{tightest}"
         return Verdict(
             num_violated == 0,
             figure,
             left=f"{low[worst]:.6g}{_at((worst,))}",
             right=f"{high[worst]:.6g}{_at((worst,))}",
             difference=f"{low[worst] - high[worst]:.3g}",
-            measured={"cases": num, "violations": num_violated},
+            measured={"cases": num, "violations": num_violated, "used": ratio},
         )
 
     return settle(label, "bound", judge, chain, wrong)
@@ -225,7 +232,7 @@ def order(
             left=f"{fitted:.4f}",
             right=f"{expected:g}",
             difference=f"{fitted - expected:.3g}, allowed {tolerance:.3g} ({because})",
-            measured={"slope": fitted},
+            measured={"slope": fitted, "used": abs(fitted - expected) / tolerance},
         )
 
     return settle(label, "order", judge, errors, wrong)
@@ -305,11 +312,10 @@ def _pair(label: str, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np
     return np.atleast_1d(low), np.atleast_1d(high)
 
 
-def _tightest(low: np.ndarray, high: np.ndarray) -> str:
+def _largest_ratio(low: np.ndarray, high: np.ndarray) -> float | None:
+    """How tight a bound gets, where both sides are positive; None if they never are."""
     comparable = (low > 0) & (high > 0) & np.isfinite(high)
-    if not comparable.any():
-        return ""
-    return f", largest ratio {np.max(low[comparable] / high[comparable]):.3g}"
+    return float(np.max(low[comparable] / high[comparable])) if comparable.any() else None
 
 
 def _at(index: tuple) -> str:

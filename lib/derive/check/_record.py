@@ -25,7 +25,8 @@ class Verdict:
 
     `figure` is the finding in a few words. It is compared whenever the chapter is executed
     again, so it holds nothing that another processor would round differently; such numbers go
-    to `measured`, which is stored but not compared.
+    to `measured`, which is stored but not compared; "used" in it is the share of the allowed
+    room (tolerance, critical value, the larger side of a bound) that was used up.
     """
 
     holds: bool
