@@ -63,10 +63,9 @@ new-chapter: $(VENV)/.book  ## make new-chapter PART=foundations SLUG=my-chapter
 bench: $(VENV)/.bench  ## time the library against its peers: make bench S=random_projection, or all
 	$(PY) -m bench $(S)
 
-N ?= 5
-sweep: $(VENV)/.test  ## execute under N other seeds: make sweep N=20 C=jl-lemma
-	@for seed in $$(seq 1 $(N)); do echo "seed +$$seed"; \
-	  DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 DERIVE_SEED=$$seed $(PY) -m derive_book execute --out _build/sweep/$$seed $(C) || exit 1; done
+N ?= 20
+sweep: $(VENV)/.test  ## execute under N other seeds, store how the checks fared: make sweep N=20 C=jl-lemma
+	DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 $(PY) -m derive_book sweep --seeds $(N) $(C)
 
 gpu: $(VENV)/.test  ## run chapters at their GPU sizes, outputs in _build/gpu
 	DERIVE_PROFILE=gpu $(PY) -m derive_book execute --out _build/gpu $(C)

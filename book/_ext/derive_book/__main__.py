@@ -1,4 +1,4 @@
-"""The commands `python -m derive_book execute | refresh | check | new | conversions`."""
+"""The commands `python -m derive_book execute | refresh | check | sweep | new | conversions`."""
 
 import argparse
 import os
@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("slug", nargs="*", help="chapters (default: all)")
     check.set_defaults(command=_check)
 
+    sweep = commands.add_parser("sweep", help="execute under other seeds, store how checks fared")
+    sweep.add_argument("slug", nargs="*", help="chapters (default: all)")
+    sweep.add_argument("--seeds", type=int, default=20, help="how many: 1, 2, … (default: 20)")
+    sweep.set_defaults(command=_sweep)
+
     new = commands.add_parser("new", help="begin a chapter that builds")
     new.add_argument("part", help="folder under book/, such as foundations")
     new.add_argument("slug", help="small letters, digits and hyphens, such as jl-lemma")
@@ -72,6 +77,27 @@ def _execute(options: argparse.Namespace) -> int:
         print(f"{shown}: {time.perf_counter() - start:.1f} s", flush=True)
         if options.out is None:
             problems += chapter_problems(book, chapter)
+    return _report(problems)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from derive_book.sweep import store, sweep
+
+    book, problems = _book(options), []
+    for chapter in _chapters(book, options):
+        start = time.perf_counter()
+        result = sweep(chapter, range(1, options.seeds + 1))
+        path = store(book.root, result)
+        failed = result["failures"]
+        print(
+            f"{path.relative_to(book.root)}: {len(result['seeds'])} of {options.seeds} seeds pass, "
+            f"{time.perf_counter() - start:.0f} s",
+            flush=True,
+        )
+        todo = "mend the check: under no seed may a true claim fail"
+        problems += [
+            Problem(chapter.path, 1, f"seed {f['seed']}: {f['problem']}", todo) for f in failed
+        ]
     return _report(problems)
 
 

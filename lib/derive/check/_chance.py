@@ -80,6 +80,7 @@ def sampled(
             measured={
                 "p": test.p,
                 "p values": [float(f"{test.p:.4g}") for test in tests],
+                "relation": relation,
                 "exact law": isinstance(column, _Proportion),
                 "used": float(max(test.used for test in tests)),
                 "estimate": column.estimate,
