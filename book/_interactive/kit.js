@@ -119,7 +119,7 @@ function path(mark, X, Y) {
   }
   if (mark.type === "area") {
     const [low, high] = [mark.low, mark.high].map((ys) => places(mark.x, ys, X, Y).filter(Boolean));
-    return ring([...high, ...low.reverse()]);
+    return high.length ? ring([...high, ...low.reverse()]) : "";
   }
   const at = places(mark.x, mark.y, X, Y);
   if (mark.type === "points") return at.map((p) => (p ? marker(...p, mark.color, at.length > 150 ? 3 : 4.5) : "")).join("");
