@@ -1,0 +1,146 @@
+"""Mistakes under a chapter's equations: does the check of the equation see them?"""
+
+import ast
+import os
+import random
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+
+from mutation.children import outcome
+from mutation.operators import Mutation, mutations
+
+
+class Script:
+    """A chapter's code cells as plain Python, run outside of a notebook."""
+
+    def __init__(self, path: Path) -> None:
+        from derive_book.book import Book, find_root
+
+        self.path = path
+        chapter = Book(find_root(path.parent)).chapter(path.stem)
+        # `%pip` runs on Colab only.
+        self.cells = [
+            ast.parse(cell.source.replace("    %pip", "    pass  # ")) for cell in chapter.code
+        ]
+
+    def run(self) -> None:
+        """Run all cells.
+
+        Raises:
+            AssertionError: If a check fails; or whatever else a cell raises.
+        """
+        with _Stage(self.path) as names:
+            for cell in self.cells:
+                _run(cell, names)
+
+
+def examine(script: Script, *, sample: int | None, seed: int, say=print) -> dict[str, Any]:
+    """Break the code of the cells that hold checks, one place at a time; returns plain data.
+
+    The chapter runs once; before each such cell copies of the process try the mistakes in it.
+    What a check is given as `wrong` is wrong already and stays as it is.
+    """
+    places: dict[int, list[Mutation]] = {}
+    everything = []
+    for index, cell in enumerate(script.cells):
+        if _has_check(cell):
+            _hide_wrong(cell)
+            places[index] = mutations(cell, f"{script.path.name}, cell {index + 1}")
+            everything += places[index]
+    chosen = set(everything)
+    if sample is not None and sample < len(everything):
+        chosen = set(random.Random(seed).sample(everything, sample))
+    survivors, tried = [], 0
+    with _Stage(script.path) as names:
+        for index, cell in enumerate(script.cells):
+            for mutation in places.get(index, []):
+                if mutation not in chosen:
+                    continue
+                tried += 1
+                with mutation.made():
+                    code = _complete(cell)
+                    if outcome(lambda code=code: _passes(code, names), 120) == "survived":
+                        survivors.append(mutation)
+                        say(f"survived: {mutation.key}")
+            _run(cell, names)
+            if places.get(index):
+                say(
+                    f"{script.path.stem}: cell {index + 1}, {tried} tried, {len(survivors)} survive"
+                )
+    return {
+        "chapter": script.path.stem,
+        "possible": len(everything),
+        "tried": tried,
+        "killed": tried - len(survivors),
+        "survivors": [{"key": m.key, "line": m.line, "operator": m.operator} for m in survivors],
+    }
+
+
+class _Stage:
+    """An empty folder, a figure backend without a window, and the names that cells share."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> dict[str, Any]:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        self.before = os.getcwd()
+        self.folder = tempfile.TemporaryDirectory()
+        os.chdir(self.folder.name)
+        module = types.ModuleType("__main__")  # so that pickling by name fails loudly, not wrongly
+        names = module.__dict__
+        names["display"] = lambda *things, **options: None
+        return names
+
+    def __exit__(self, *problem: object) -> None:
+        os.chdir(self.before)
+        self.folder.cleanup()
+
+
+def _run(cell: ast.Module, names: dict[str, Any]) -> None:
+    exec(_complete(cell), names)
+
+
+def _passes(code: Any, names: dict[str, Any]) -> bool:
+    exec(code, names)
+    return True
+
+
+def _complete(cell: ast.Module) -> Any:
+    """The cell's code with `wrong=` in its place again."""
+    for call in ast.walk(cell):
+        if isinstance(call, ast.Call) and hasattr(call, "hidden"):
+            call.keywords = [*call.keywords, *call.hidden]
+    try:
+        return compile(cell, "<cell>", "exec")
+    finally:
+        for call in ast.walk(cell):
+            if isinstance(call, ast.Call) and hasattr(call, "hidden"):
+                call.keywords = [k for k in call.keywords if k not in call.hidden]
+
+
+def _hide_wrong(cell: ast.Module) -> None:
+    for call in ast.walk(cell):
+        if isinstance(call, ast.Call) and _is_check(call):
+            hidden = [k for k in call.keywords if k.arg in ("wrong", "tolerance", "slack")]
+            call.hidden = hidden  # type: ignore[attr-defined]
+            call.keywords = [k for k in call.keywords if k not in hidden]
+
+
+def _has_check(cell: ast.Module) -> bool:
+    return any(isinstance(node, ast.Call) and _is_check(node) for node in ast.walk(cell))
+
+
+def _is_check(call: ast.Call) -> bool:
+    kinds = ("identity", "equal", "bound", "order", "sampled", "observed")
+    function = call.func
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr in kinds
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "check"
+    )

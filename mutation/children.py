@@ -1,0 +1,40 @@
+"""Trying things in a copy of this process: what breaks there is gone when the copy ends."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Literal
+
+Outcome = Literal["survived", "killed", "timeout"]
+
+
+def outcome(attempt: Callable[[], bool], seconds: float) -> Outcome:
+    """Whether `attempt` objects (returns False or raises) in a fork of this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _attempt_and_leave(attempt)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timeout"
+
+
+def _attempt_and_leave(attempt: Callable[[], bool]) -> None:
+    os.setpgid(0, 0)  # so that its own children end with it
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    code = 1
+    try:
+        code = 0 if attempt() else 1
+    finally:
+        os._exit(code)

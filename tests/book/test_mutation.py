@@ -1,0 +1,135 @@
+"""The program that breaks things on purpose: its mistakes, and that it can tell seen from unseen."""
+
+import ast
+import time
+
+import pytest
+from small_books import good_book
+
+from mutation import library
+from mutation.chapter import Script, examine
+from mutation.children import outcome
+from mutation.operators import mutations
+
+
+def made(source):
+    """All mistakes in a source as {(operator, the source with it)}."""
+    tree = ast.parse(source)
+    found = set()
+    for mutation in mutations(tree, "file.py"):
+        with mutation.made():
+            found.add((mutation.operator, ast.unparse(tree)))
+    assert ast.unparse(tree) == ast.unparse(ast.parse(source))  # each was undone
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "operator", "broken"),
+    [
+        ("a + b", "sign", "a - b"),
+        ("-a", "sign", "a"),
+        ("n - 1", "n and n - 1", "n"),
+        ("a * b", "factor 2", "2 * (a * b)"),
+        ("a / b", "factor 1/2", "a / b / 2"),
+        ("a ** 2", "dropped square", "a"),
+        ("x.square()", "dropped square", "x"),
+        ("torch.sqrt(x)", "dropped root", "x"),
+        ("a ** 0.5", "dropped root", "a"),
+        ("A.mT", "transpose", "A"),
+        ("x[1]", "index", "x[2]"),
+        ("x[1:]", "index", "x[2:]"),
+        ("range(n)", "index", "range(n - 1)"),
+        ("s.alpha", "alpha and alpha-bar", "s.alpha_bar"),
+    ],
+)
+def test_a_mistake_of_each_kind_is_made_and_undone(source, operator, broken):
+    assert (operator, broken) in made(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise ValueError('a' + b)",
+        "def f(x: 'a * b') -> 'n - 1': pass",
+        "'a' + b",
+        "f'{a * b}'",
+        "'''a documentation with a * b'''",
+    ],
+)
+def test_messages_types_and_documentation_are_left_alone(source):
+    assert made(source) == set()
+
+
+def test_a_mistake_is_known_by_what_it_changes_and_not_by_its_line():
+    [first] = mutations(ast.parse("-a"), "file.py")
+    [second] = mutations(ast.parse("\n\n-a"), "file.py")
+    assert first.key == second.key == "file.py: -a -> a"
+
+
+def test_a_fork_survives_is_killed_or_runs_out_of_time():
+    def fail():
+        raise RuntimeError
+
+    assert outcome(lambda: True, 20) == "survived"
+    assert outcome(lambda: False, 20) == "killed"
+    assert outcome(fail, 20) == "killed"
+    assert outcome(lambda: time.sleep(60) is None, 0.2) == "timeout"
+
+
+CELL = """\
+import math
+from derive import check
+area = math.pi * 3 ** 2
+check.equal("one-sum", area, 28.274333882, tolerance=1e-6, because="ten digits",
+            wrong={"no square": math.pi * 3, "twice": 2 * math.pi * 9})
+unseen = 2 * area
+"""
+
+
+@pytest.mark.slow
+def test_the_check_of_a_chapter_kills_what_is_wrong_under_it_and_nothing_else(tmp_path):
+    root = good_book(tmp_path)
+    path = root / "book/part/one.md"
+    path.write_text(path.read_text().replace('check("one-sum")\n', CELL))
+    told = []
+    result = examine(Script(path), sample=None, seed=0, say=told.append)
+    # Three mistakes in the area are seen; what comes after the check is not.
+    assert result["tried"] == result["possible"]
+    assert result["killed"] >= 3
+    survived = {survivor["key"] for survivor in result["survivors"]}
+    assert survived == {
+        f"one.md, cell 1: 2 * area -> {how}" for how in ("2 * (2 * area)", "2 * area / 2")
+    }
+
+
+@pytest.mark.slow
+def test_the_unit_tests_kill_a_broken_library_and_spare_a_sound_one():
+    """The whole way on one mistake: what is no mistake must survive."""
+    code = (
+        "from mutation import library\n"
+        "from mutation.operators import Mutation, mutations\n"
+        "import ast, copy, dataclasses\n"
+        "file = 'lib/derive/exercise.py'\n"
+        "tree = ast.parse((library.ROOT / file).read_text())\n"
+        "tests = [library.ROOT / 'tests/lib/test_exercise.py']\n"
+        "covering = library.measure('exercise', tests)\n"
+        "place = next(n for n in ast.walk(tree) if isinstance(n, ast.If))\n"
+        "def change(test):\n"
+        "    return Mutation(file, place.lineno, 'o', 'b', 'a', place, 'test', None, test)\n"
+        "same, other = copy.deepcopy(place.test), ast.UnaryOp(ast.Not(), place.test)\n"
+        "ast.copy_location(other, place.test); ast.fix_missing_locations(other)\n"
+        "print([library._killer(change(t), tree, covering, None) for t in (same, other)])\n"
+    )
+    assert library_says(code) == "[None, 'tests']"
+
+
+def library_says(code):
+    """The last line a fresh process prints: forks are for processes without threads."""
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=library.ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip().splitlines()[-1]
