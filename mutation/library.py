@@ -89,7 +89,8 @@ def measure(subject: str, tests: Sequence[Path]) -> Covering:
         data, report = Path(folder, "coverage"), Path(folder, "report.xml")
         command = [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests),
-            f"--cov=derive.{subject}", "--cov-context=test", "--cov-report=", f"--junitxml={report}",
+            f"--cov=derive.{subject}", "--cov-context=test", "--cov-report=",
+            f"--junitxml={report}",
         ]  # fmt: skip
         environment = {**os.environ, "COVERAGE_FILE": str(data), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The program that breaks things on purpose: its mistakes, and that it can tell seen from unseen."""
+"""The program that breaks things on purpose: its mistakes, and what it calls seen or unseen."""
 
 import ast
 import time
