@@ -19,7 +19,7 @@ DeriveFigures.register("words-plan", (figure, data) => {
 
   function title(t) {
     const [from, to] = [Math.floor(t), Math.ceil(t)];
-    return from === to ? names[t] : `${Math.round(100 * (to - t))} % ${names[from]}, ${Math.round(100 * (t - from))} % ${names[to]}`;
+    return from === to ? names[t] : `${Math.round(100 * (to - t))}\u00a0% ${names[from]}, ${Math.round(100 * (t - from))}\u00a0% ${names[to]}`;
   }
   const pair = () => {
     const [a, b] = [left.index, right.index];
@@ -87,7 +87,7 @@ DeriveFigures.register("words-plan", (figure, data) => {
       const numbers = costs
         ? `WMD ${figure.number(costs[0])}; WRD ${figure.number(costs[1])}, and with the independent coupling ${figure.number(costs[2])}.`
         : "A sentence is at distance 0 from itself.";
-      return `${numbers} The largest flow (${title(blend.value)}) is ${figure.number(100 * best.m)} % from ${word} to ${other}.`;
+      return `${numbers} The largest flow (${title(blend.value)}) is ${figure.number(100 * best.m)}\u00a0% from ${word} to ${other}.`;
     },
   });
 });

@@ -68,7 +68,7 @@ def test_the_install_line_leaves_a_colab_host_as_it_is(tmp_path):
     assert "derive-and-run" in wanted
     changed = set(wanted) & {normal(name) for name in packages}
     assert not changed, f"the install line would replace {changed} on a Colab host"
-    assert set(wanted) <= {"derive-and-run", "jaxtyping", "wadler-lindig"}, wanted
+    assert set(wanted) <= {"derive-and-run", "jaxtyping", "pot", "wadler-lindig"}, wanted
 
 
 def test_the_dry_run_would_notice_a_replaced_package(tmp_path):
