@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from derive import data
-from derive.data import bench_results, docstrings
+from derive.data import bench_results, docstrings, measurements, texts
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +77,12 @@ def test_reading_the_sources_imports_none_of_them():
 def test_a_source_that_warns_or_does_not_parse_is_no_trouble(tmp_path):
     odd = tmp_path / "odd.py"
     odd.write_text('"""Doc with a stray \\d in it."""\ndef f():\n    "inner"\n')
-    assert list(data._documented("odd", odd)) == [
+    assert list(texts._documented("odd", odd)) == [
         ("odd", "Doc with a stray \\d in it."),
         ("odd.f", "inner"),
     ]
     odd.write_text("{{ template }} not python")
-    assert list(data._documented("odd", odd)) == []
+    assert list(texts._documented("odd", odd)) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_docstrings_rejects(num, options, error, message):
 
 
 def test_docstrings_says_which_package_is_missing(monkeypatch):
-    monkeypatch.setattr(data, "SOURCES", ("numpy", "no_such_package"))
+    monkeypatch.setattr(texts, "SOURCES", ("numpy", "no_such_package"))
     with pytest.raises(ModuleNotFoundError, match="no_such_package is missing"):
         docstrings(3)
 
@@ -110,13 +109,13 @@ def test_docstrings_says_which_package_is_missing(monkeypatch):
 def test_bench_results_are_read_from_the_package(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "speed.json").write_text('{"rows": [1, 2]}')
-    monkeypatch.setattr(data.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(measurements.resources, "files", lambda package: tmp_path)
     assert bench_results("speed") == {"rows": [1, 2]}
     with pytest.raises(ValueError, match="'sped'; stored: speed"):
         bench_results("sped")
 
 
 def test_bench_results_says_when_nothing_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(data.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(measurements.resources, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match="stored: none"):
         bench_results("speed")

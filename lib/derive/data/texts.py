@@ -1,13 +1,12 @@
-"""Real data that need no download, and the book's committed measurements (every chapter)."""
+"""Text that needs no download: the documentation of installed packages (chapter `jl-lemma`)."""
 
 import ast
 import hashlib
-import json
 import warnings
 from collections.abc import Iterator
-from importlib import resources, util
+from importlib import util
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from derive._typing import typed
 
@@ -106,24 +105,3 @@ def _documented(module: str, path: Path) -> Iterator[tuple[str, str]]:
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         ]
         pending.extend(reversed(inner))
-
-
-@typed
-def bench_results(name: str) -> dict[str, Any]:
-    """The committed measurements of one benchmark, as written by `bench/<name>.py`.
-
-    They travel with the package, so that a chapter can show them where there is no repository.
-
-    Raises:
-        ValueError: If no benchmark of that name has been stored; the message lists those that are.
-
-    Example:
-        >>> sorted(bench_results("random_projection"))  # doctest: +SKIP
-        ['meta', 'rows']
-    """
-    folder = resources.files("derive") / "results"
-    stored = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    if f"{name}.json" not in stored:
-        known = ", ".join(file.removesuffix(".json") for file in stored) or "none"
-        raise ValueError(f"no stored benchmark is called {name!r}; stored: {known}.")
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
