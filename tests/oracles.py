@@ -385,3 +385,72 @@ def ppmi_from_definition(counts, shift, alpha):
         ]
         for row, r in zip(counts, rows, strict=True)
     ]
+
+
+# --- weight_scale
+
+
+def rescaled_by_hand(weights, biases, gammas, x, bias_factor=None):
+    """A ReLU network with layers gamma_l W_l, and b_l times bias_factor(gamma_1..l) (product)."""
+    import math
+
+    bias_factor = bias_factor or math.prod
+    for k, (W, b, gamma) in enumerate(zip(weights, biases, gammas, strict=True)):
+        x = x @ (gamma * W).T + bias_factor(gammas[: k + 1]) * b
+        if k < len(weights) - 1:
+            x = x.clamp(min=0)
+    return x
+
+
+def path_norm_by_listing(weights, biases, order):
+    """Every path from an input or a bias to an output, with the product of its weights."""
+
+    def onwards(layer, neuron, product):
+        if layer == len(weights):
+            return [product]
+        return [
+            path
+            for k, row in enumerate(weights[layer])
+            for path in onwards(layer + 1, k, product * row[neuron])
+        ]
+
+    paths = [p for j in range(len(weights[0][0])) for p in onwards(0, j, 1.0)]
+    for layer, bias in enumerate(biases):
+        for k, b in enumerate(bias or []):
+            paths += onwards(layer + 1, k, b)
+    return sum(abs(p) ** order for p in paths) ** (1 / order)
+
+
+# --- recurrent networks (chapter rnn-gradients) ---------------------------------------------
+
+
+def terms_of_bptt(U, states, grad):
+    """The terms of back-propagation through time of a tanh network, one after the other."""
+    import torch
+
+    steps = len(states) - 1
+    terms = []
+    for s in range(1, steps + 1):
+        chain = torch.eye(len(U), dtype=U.dtype)
+        for k in range(s + 1, steps + 1):
+            chain = torch.diag(1 - states[k] ** 2) @ U @ chain
+        slope = torch.diag(1 - states[s] ** 2)
+        terms.append(slope @ chain.T @ grad[:, None] @ states[s - 1][None])
+    return torch.stack(terms)
+
+
+def mean_field_by_quadrature(q, g, sigma2):
+    """The right-hand sides of the mean-field equations at q, for tanh."""
+    from math import cosh, exp, pi, sqrt, tanh
+
+    from scipy.integrate import quad
+
+    def expectation(function):
+        def density(z):
+            return function(sqrt(q) * z) * exp(-z * z / 2) / sqrt(2 * pi)
+
+        return quad(density, -9, 9, epsabs=1e-12, epsrel=1e-12, limit=200)[0]
+
+    square = expectation(lambda a: tanh(a) ** 2)
+    slope = expectation(lambda a: cosh(a) ** -4)
+    return g**2 * square + sigma2, g**2 * slope
