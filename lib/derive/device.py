@@ -31,6 +31,23 @@ class Run:
 
 
 @typed
+def as_device(device: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ValueError: If torch knows no device of that name.
+
+    Example:
+        >>> as_device("cpu")
+        device(type='cpu')
+    """
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {device!r}; try 'cpu' or 'cuda'.") from error
+
+
+@typed
 def start(*, seed: int) -> Run:
     """Choose the profile and seed this run; print both on one line.
 

@@ -5,6 +5,17 @@ from typing import Any
 
 from derive._typing import typed
 
+# What an answer of another kind may lead to; a name that is not there is the author's slip.
+_OF_ANSWERS = (
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 @typed
 def self_check(answer: Any, *tests: tuple[Callable[[Any], Any], str]) -> None:
@@ -38,7 +49,7 @@ def self_check(answer: Any, *tests: tuple[Callable[[Any], Any], str]) -> None:
     for passes, hint in tests:
         try:
             right = bool(passes(answer))
-        except (TypeError, ValueError, IndexError, KeyError, ArithmeticError) as error:
+        except _OF_ANSWERS as error:
             print(f"not yet: {hint} (trying your answer gave {type(error).__name__}: {error})")
             return
         if not right:

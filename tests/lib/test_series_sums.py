@@ -329,7 +329,7 @@ def test_a_quadrature_oracle_agrees_on_the_truth():
         (lambda: pade_enclosure(C, 0), ValueError, "must be > 0"),
         (lambda: pade_enclosure(C, np.array([1.0, -1.0])), ValueError, "every coupling"),
         (lambda: pade_enclosure(alternating(C), 1), ValueError, "without signs"),
-        (lambda: stieltjes_fraction([1, 1, 1, 1]), ValueError, "not positive"),
+        (lambda: stieltjes_fraction([1, 1, 1, 1]), ValueError, "must be positive"),
         (lambda: stieltjes_fraction([1, 2, 3, 4]), ValueError, "not the moments"),
         (lambda: stieltjes_fraction([1, 1, 2, 6, 18]), ValueError, "not the moments"),
         (lambda: shanks([1, 2, 4, 6, 8]), ArithmeticError, "equal neighbours"),
@@ -340,7 +340,7 @@ def test_a_quadrature_oracle_agrees_on_the_truth():
         (lambda: borel_pade(alternating(C), -1, 3, 3), ValueError, "must be > 0"),
         (lambda: borel_pade(C, 1, 3, 3), ValueError, "on the positive axis"),
         (lambda: borel_conformal(alternating(C), 1, singularity=1), ValueError, "must be < 0"),
-        (lambda: borel_enclosure(FACTORIALS, 1), ValueError, "not positive"),
+        (lambda: borel_enclosure(FACTORIALS, 1), ValueError, "must be positive"),
         (lambda: borel_coefficients("abc"), TypeError, "c"),
     ],
 )

@@ -98,7 +98,7 @@ def test_wasserstein_1d_has_a_gradient(rng):
     [
         ((torch.zeros(2), torch.ones(2)), {"order": 0.5}, "eq-ot-concave"),
         ((torch.zeros(2), torch.ones(2)), {"order": float("inf")}, "finite order"),
-        ((torch.tensor([float("nan")]), torch.ones(2)), {}, "x must hold"),
+        ((torch.tensor([float("nan")]), torch.ones(2)), {}, "x must be finite, got nan"),
         ((torch.zeros(2), torch.ones(2), torch.ones(2)), {}, "equal totals"),
     ],
     ids=["concave", "infinite order", "NaN", "totals"],
@@ -293,7 +293,7 @@ def test_the_same_seed_gives_the_same_critic():
         ({"rate": -1.0}, "rate > 0"),
         ({"penalty": -1.0}, "penalty >= 0"),
         ({"x": torch.zeros(3), "y": torch.zeros(2)}, "nothing to tell apart"),
-        ({"x": torch.full((3,), float("inf"))}, "x must hold"),
+        ({"x": torch.full((3,), float("inf"))}, "x must be finite, got inf"),
     ],
     ids=["no steps", "rate", "penalty", "one point", "infinite"],
 )

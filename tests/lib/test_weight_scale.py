@@ -384,7 +384,7 @@ def small(value=1.0):
         (lambda: spectral_norm(torch.diag(torch.tensor([1.0, 0])), start=torch.tensor([0.0, 1])),
          "null space"),
         (lambda: balance_attention(torch.ones(3, 2), torch.ones(3, 2)), "k=3 and d=2"),
-        (lambda: balance_attention(torch.ones(1, 2), torch.full((1, 2), math.nan)), "W_K has"),
+        (lambda: balance_attention(torch.ones(1, 2), torch.full((1, 2), math.nan)), "W_K must be"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(call, message):

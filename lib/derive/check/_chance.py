@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from derive.check._number import _array
+from derive.check._number import _array, _reals, number
 from derive.check._record import CheckRefused, Record, Verdict, require_label_and_wrong, settle
 
 POWER = 0.99
+_NEARER = 1e-100  # than this a wrong version is the claim itself, in standard errors
 Relation = Literal["=", "<=", ">="]
 
 
@@ -59,6 +60,7 @@ def sampled(
     require_label_and_wrong(label, wrong)
     if relation not in ("=", "<=", ">="):
         raise CheckRefused(f"{label}: relation must be '=', '<=' or '>=', got {relation!r}.")
+    share = number(label, "share", share)
     if not 0 < share <= 1e-6:
         raise CheckRefused(f"{label}: share must be in (0, 1e-6], got {share}.")
     columns = _columns(label, draws, relation, share)
@@ -124,13 +126,15 @@ def observed(
         '3 of 3 seeds in [2, inf]'
     """
     require_label_and_wrong(label, wrong)
+    low, high = number(label, "low", low), number(label, "high", high)
+    share = number(label, "share", share)
     if not low < high or (np.isinf(low) and np.isinf(high)):
         raise CheckRefused(f"{label}: the prediction [{low}, {high}] excludes nothing or all.")
     if not 0.5 < share <= 1:
         raise CheckRefused(f"{label}: share must be in (0.5, 1], got {share}.")
 
     def judge(version: Any) -> Verdict:
-        values = _array(label, "effects", version).astype(float).ravel()
+        values = _reals(label, "effects", version).ravel()
         if len(values) < 3:
             raise CheckRefused(f"{label}: needs at least 3 seeds, got {len(values)}.")
         inside = (low <= values) & (values <= high)
@@ -164,8 +168,13 @@ class _Mean:
 
     def __init__(self, label: str, draws: np.ndarray, relation: Relation, share: float):
         self.relation, self.num = relation, len(draws)
-        self.estimate = float(draws.mean())
-        sd = float(draws.std(ddof=1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.estimate = float(draws.mean())
+            sd = float(draws.std(ddof=1))
+        if not sd < 1e100:  # its third power is needed
+            raise CheckRefused(
+                f"{label}: the draws overflow, got {draws.min():.3g} to {draws.max():.3g}."
+            )
         if sd <= 1e-12 * abs(self.estimate):
             raise CheckRefused(f"{label}: all draws are {self.estimate:.6g}; nothing is random.")
         self.error = sd / np.sqrt(self.num)
@@ -196,7 +205,7 @@ class _Mean:
     def draws_needed(self, truth: float, wrong: float) -> int:
         distance = abs(truth - wrong) / self.error
         wanted = self.critical + _quantile(1 - POWER)
-        return int(self.num * (wanted / distance) ** 2) + 1 if distance > 0 else 0
+        return int(self.num * (wanted / distance) ** 2) + 1 if distance > _NEARER else 0
 
 
 class _Proportion:
@@ -233,7 +242,7 @@ class _Proportion:
         variance = max(truth * (1 - truth), wrong * (1 - wrong))
         wanted = _quantile(self.share) + _quantile(1 - POWER)
         gap = abs(truth - wrong)
-        return int(variance * (wanted / gap) ** 2) + 1 if gap > 0 else 0
+        return int(variance * (wanted / gap) ** 2) + 1 if gap > _NEARER else 0
 
     def _accepted(self, value: float) -> tuple[int, int]:
         """The numbers of hits that do not reject `value`: each tail cut off holds < share."""
@@ -278,6 +287,8 @@ def _quantile(share: float) -> float:
 
 def _columns(label: str, draws: Any, relation: Relation, share: float) -> list:
     array = _array(label, "draws", draws)
+    if array.dtype != bool:
+        array = _reals(label, "draws", array)
     if array.ndim not in (1, 2) or len(array) < 20:
         raise CheckRefused(
             f"{label}: needs at least 20 draws of shape (n,) or (n, k), got shape {array.shape}."
@@ -288,7 +299,7 @@ def _columns(label: str, draws: Any, relation: Relation, share: float) -> list:
 
 
 def _targets(label: str, values: Any, num: int) -> np.ndarray:
-    array = _array(label, "expected", values).astype(float).ravel()
+    array = _reals(label, "expected", values).ravel()
     if len(array) not in (1, num):
         raise CheckRefused(f"{label}: {num} quantities were drawn, got {len(array)} values.")
     return np.broadcast_to(array, num)

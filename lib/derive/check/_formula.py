@@ -62,9 +62,16 @@ def identity(
     import sympy as sp
 
     require_label_and_wrong(label, wrong)
-    left, right = sp.sympify(left), sp.sympify(right)
+    left, right = _expression(label, "left", left), _expression(label, "right", right)
+    wrong = {name: _expression(label, f"wrong[{name!r}]", it) for name, it in wrong.items()}
+    if not isinstance(independent_of, Collection):
+        raise TypeError(f"{label}: independent_of must hold symbols, got {independent_of!r}.")
+    if not (simplify is None or callable(simplify)):
+        raise TypeError(f"{label}: simplify must be a function, got {simplify!r}.")
+    if type(points) is not int or type(digits) is not int:
+        raise TypeError(f"{label}: points and digits are integers, got {points!r}, {digits!r}.")
     _require_a_question(label, left, right, set(independent_of))
-    _require_domain(label, [left, right, *map(sp.sympify, wrong.values())], domain)
+    _require_domain(label, [left, right, *wrong.values()], domain)
     if points < 50 or digits < 12:
         raise CheckRefused(
             f"{label}: needs points >= 50 and digits >= 12, got {points} and {digits}."
@@ -75,7 +82,6 @@ def identity(
     lefts = [_value(label, left, place, digits) for place in places]
 
     def judge(version: Any) -> Verdict:
-        version = sp.sympify(version)
         threshold = sp.Float(10) ** -digits if version is right else sp.Float(NOTICEABLE)
         largest = sp.Float(0)
         for place, value in zip(places, lefts, strict=True):
@@ -120,15 +126,24 @@ def _require_a_question(label: str, left: "Expr", right: "Expr", independent_of:
         names = ", ".join(sorted(map(str, one_sided)))
         raise CheckRefused(
             f"{label}: {names} is free on one side only; one side lacks a term, or the claim is "
-            "that it does not depend on it (then say so: independent_of=…)."
+            "that it does not depend on it (then say so: independent_of=…); "
+            f"got {left} and {right}."
         )
 
 
 def _require_domain(label: str, versions: list["Expr"], domain: Mapping["Symbol", Any]) -> None:
+    if not isinstance(domain, Mapping):
+        raise TypeError(f"{label}: domain must be a dict of symbols to ends, got {domain!r}.")
+    for symbol, ends in domain.items():
+        if not isinstance(ends, tuple | list) or len(ends) != 2:
+            raise TypeError(f"{label}: the domain of {symbol} must be (low, high), got {ends!r}.")
     free = set().union(*(version.free_symbols for version in versions))
     missing = ", ".join(sorted(str(symbol) for symbol in free - set(domain)))
     if missing:
-        raise CheckRefused(f"{label}: no domain for {missing}; say domain={{symbol: (low, high)}}.")
+        raise CheckRefused(
+            f"{label}: no domain for {missing}; got domains for "
+            f"{', '.join(map(str, domain)) or 'no symbol'}; say domain={{symbol: (low, high)}}."
+        )
 
 
 def _random_point(domain: Mapping, draw: random.Random, digits: int) -> dict:
@@ -136,8 +151,11 @@ def _random_point(domain: Mapping, draw: random.Random, digits: int) -> dict:
 
     point: dict = {}
     for symbol, (low, high) in domain.items():
-        low, high = (sp.sympify(end).subs(point) for end in (low, high))
-        if not low < high:
+        low, high = (
+            _expression("identity", f"an end of the domain of {symbol}", end).subs(point)
+            for end in (low, high)
+        )
+        if not (low.is_extended_real and high.is_extended_real and low < high):
             raise CheckRefused(f"the domain of {symbol} is empty: ({low}, {high}).")
         if symbol.is_integer:
             point[symbol] = sp.Integer(draw.randint(int(sp.ceiling(low)), int(sp.floor(high))))
@@ -147,6 +165,19 @@ def _random_point(domain: Mapping, draw: random.Random, digits: int) -> dict:
                 high, rational=True
             )
     return point
+
+
+def _expression(label: str, what: str, value: Any) -> "Expr":
+    """A number or expression as SymPy's; text is not evaluated."""
+    import sympy as sp
+
+    try:
+        expression = None if isinstance(value, str | bool) else sp.sympify(value)
+    except (sp.SympifyError, TypeError, ValueError, RuntimeError):
+        expression = None
+    if not isinstance(expression, sp.Expr):
+        raise TypeError(f"{label}: {what} must be an expression or a number, got {value!r}.")
+    return expression
 
 
 def _value(label: str, expression: "Expr", point: dict, digits: int) -> Any:

@@ -19,8 +19,10 @@ def rounding(terms: int, dtype: torch.dtype = torch.float64) -> float:
         >>> rounding(64) == 64 * 2**-52
         True
     """
-    if terms < 1:
+    if not 1 <= number("rounding", "terms", terms) < np.inf:
         raise ValueError(f"rounding needs at least one term, got {terms}.")
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"rounding needs a floating-point dtype, got {dtype!r}.")
     return terms * torch.finfo(dtype).eps
 
 
@@ -62,7 +64,8 @@ def equal(
     require_label_and_wrong(label, wrong)
     _refuse_the_same_thing_twice(label, left, right)
     a, b = _array(label, "left", left), _array(label, "right", right)
-    exact, limit = tolerance is None, tolerance or 0.0
+    exact = tolerance is None
+    limit = 0.0 if exact else number(label, "tolerance", tolerance)
     if exact and not (_is_exact(a) and _is_exact(b)):
         raise CheckRefused(
             f"{label}: numbers with rounding need tolerance= and because=, the reason for it."
@@ -139,24 +142,25 @@ def bound(
     require_label_and_wrong(label, wrong)
     if len(chain) < 2:
         raise CheckRefused(f"{label}: a bound needs at least two sides, got {len(chain)}.")
-    if slack < 0 or (slack > 0 and not because):
+    slack = number(label, "slack", slack)
+    if not 0 <= slack < np.inf or (slack > 0 and not because):
         raise CheckRefused(
             f"{label}: slack must be >= 0 and needs because=, the reason for it; got slack={slack}."
         )
 
     def judge(version: Any) -> Verdict:
         links = version if isinstance(version, tuple) else (*chain[:-1], version)
-        arrays = [
-            _array(label, f"side {i}", link, finite=False).astype(float)
-            for i, link in enumerate(links)
-        ]
+        arrays = [_reals(label, f"side {i}", link, finite=False) for i, link in enumerate(links)]
         if all(np.isinf(arrays[-1]).flat) or all(np.isinf(arrays[0]).flat):
             raise CheckRefused(f"{label}: an infinite side makes every case true.")
         pairs = [_pair(label, low, high) for low, high in pairwise(arrays)]
         low = np.concatenate([pair[0].ravel() for pair in pairs])
         high = np.concatenate([pair[1].ravel() for pair in pairs])
+        # An infinite side has no rounding: slack times infinity would excuse everything.
+        finite = np.isfinite(low) & np.isfinite(high)
+        room = slack * np.where(finite, np.maximum(abs(low), abs(high)), 0)
         with np.errstate(invalid="ignore"):
-            excess = low - high - slack * np.maximum(abs(low), abs(high))
+            excess = low - high - room
         violated = excess > 0
         num_violated, num = int(violated.sum()), len(low)
         ratio = None if num_violated else _largest_ratio(low, high)
@@ -212,15 +216,23 @@ def order(
         'slope 2.00 against 2'
     """
     require_label_and_wrong(label, wrong)
-    x = _array(label, "sizes", sizes).astype(float)
+    x = _reals(label, "sizes", sizes)
+    slope, tolerance = number(label, "slope", slope), number(label, "tolerance", tolerance)
     if x.ndim != 1 or len(np.unique(x)) < 3 or (x <= 0).any():
         raise CheckRefused(f"{label}: order needs at least 3 different sizes > 0, got {x}.")
     if not (tolerance > 0 and because):
-        raise CheckRefused(f"{label}: needs tolerance > 0 with because=, the reason for it.")
+        raise CheckRefused(
+            f"{label}: needs tolerance > 0 with because=, the reason for it; got "
+            f"tolerance={tolerance}, because={because!r}."
+        )
 
     def judge(version: Any) -> Verdict:
-        expected, residuals = (slope, version) if np.ndim(version) else (float(version), errors)
-        y = abs(_array(label, "errors", residuals).astype(float))
+        expected, residuals = slope, version
+        if isinstance(version, numbers.Number) or getattr(version, "ndim", None) == 0:
+            expected, residuals = number(label, "a slope", version), errors
+        if not np.isfinite(expected):
+            raise CheckRefused(f"{label}: a slope must be finite, got {expected}.")
+        y = abs(_reals(label, "errors", residuals))
         if y.shape != x.shape or (y == 0).any():
             raise CheckRefused(
                 f"{label}: needs one error, not zero, for each of {len(x)} sizes; got {y}."
@@ -245,11 +257,15 @@ def _array(label: str, side: str, values: Any, *, finite: bool = True) -> np.nda
         values = values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
     elif isinstance(values, list | tuple) and any(isinstance(v, torch.Tensor) for v in values):
         values = [v.tolist() if isinstance(v, torch.Tensor) else v for v in values]
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+        if array.dtype == object and not _is_exact(array):
+            array = array.astype(complex if _has_complex(array) else float)
+    except (TypeError, ValueError, RuntimeError) as error:
+        shown = " ".join(repr(values).split())[:80]
+        raise TypeError(f"{label}: {side} must hold numbers in one shape, got {shown}.") from error
     if array.size == 0:
-        raise CheckRefused(f"{label}: {side} is empty: no case was tried.")
-    if array.dtype == object and not _is_exact(array):
-        array = array.astype(complex if _has_complex(array) else float)
+        raise CheckRefused(f"{label}: {side} is empty, got shape {array.shape}: no case was tried.")
     if array.dtype.kind not in "biufcO":
         raise TypeError(f"{label}: {side} must hold numbers, got {array.dtype}.")
     if array.dtype.kind in "fc":
@@ -259,6 +275,23 @@ def _array(label: str, side: str, values: Any, *, finite: bool = True) -> np.nda
                 f"{label}: {side} has {int(bad.sum())} entries that are not finite numbers."
             )
     return array
+
+
+def _reals(label: str, side: str, values: Any, *, finite: bool = True) -> np.ndarray:
+    """The same as floats; complex numbers have no order."""
+    array = _array(label, side, values, finite=finite)
+    if array.dtype.kind == "c":
+        raise TypeError(f"{label}: {side} must hold real numbers, got {array.dtype}.")
+    return array.astype(float)
+
+
+def number(label: str, name: str, value: Any) -> float:
+    """A real number as a float; whatever else it is, a TypeError."""
+    if getattr(value, "ndim", None) == 0:  # of numpy or torch
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{label}: {name} must be a number, got {value!r}.")
+    return float(value)
 
 
 def _is_exact(array: np.ndarray) -> bool:

@@ -104,7 +104,7 @@ class _Calls:
         self.n, self.dtype, self.device = len(x), x.dtype, x.device
 
     def tile(self, rows: slice, cols: slice, out: Tensor) -> Tensor:
-        return out.copy_(self.kernel(self.x[rows], self.x[cols]))
+        return out.copy_(self._values(self.x[rows], self.x[cols]))
 
     def wrap(self, extra: int) -> None:
         self.wrapped = self.x[_cyclic(self.x, extra)]
@@ -115,8 +115,16 @@ class _Calls:
         firsts = range(0, n, piece)
         rows = (self.wrapped[i : i + piece] for i in firsts)
         windows = (self.wrapped[start + i : start + i + piece + width] for i in firsts)
-        products = torch.stack([self.kernel(a, b) for a, b in zip(rows, windows, strict=True)])
+        products = torch.stack([self._values(a, b) for a, b in zip(rows, windows, strict=True)])
         return _copy_diagonals(products, out)
+
+    def _values(self, a: Tensor, b: Tensor) -> Tensor:
+        """The kernel's matrix; anything else would be broadcast to one without a word."""
+        K = self.kernel(a, b)
+        if not isinstance(K, Tensor) or K.shape != (len(a), len(b)):
+            got = tuple(K.shape) if isinstance(K, Tensor) else type(K).__name__
+            raise ValueError(f"a kernel must give a {len(a)} x {len(b)} tensor, got {got}.")
+        return K
 
 
 def _cyclic(x: Tensor, extra: int) -> Tensor:

@@ -1,10 +1,13 @@
 """Normalised HSIC and the layer-wise HSIC bottleneck objective (chapter `hsic`)."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, check_precision
 from derive.independence.kernels import rbf_gram
 
 
@@ -27,8 +30,8 @@ def nhsic(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"], *, epsilon: float) -
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 2, epsilon is not positive, or a matrix plus its ridge is not positive
-            definite.
+        ValueError: If n < 2, epsilon is not positive, or a matrix is not finite or, with its
+            ridge, not positive definite.
 
     Source:
         Fukumizu, Gretton, Sun, Schölkopf (NeurIPS 20, 2007); Ma, Lewis, Kleijn (AAAI 2020).
@@ -75,7 +78,8 @@ def hsic_bottleneck_loss(
 
     Raises:
         TypeError: If the batches disagree or the entries are not floating point.
-        ValueError: If beta is negative, sigma or epsilon not positive, or the data are not finite.
+        ValueError: If beta is negative or infinite, sigma or epsilon not positive, or the data
+            have no features or are not finite.
 
     Source:
         Ma, Lewis, Kleijn (AAAI 2020).
@@ -85,10 +89,13 @@ def hsic_bottleneck_loss(
         >>> hsic_bottleneck_loss(z, z, z, beta=1.0)
         tensor(0.)
     """
-    if beta < 0:
-        raise ValueError(f"beta must not be negative, got {beta}.")
-    if not sigma > 0:
-        raise ValueError(f"sigma must be positive, got {sigma}.")
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}.")
+    if not 1e-100 < sigma < 1e100:
+        raise ValueError(f"sigma must be positive, and its square a float, got {sigma}.")
+    for name, a in (("z", z), ("x", x), ("y", y)):
+        if a.shape[1] == 0:
+            raise ValueError(f"{name} has no features, got shape {tuple(a.shape)}.")
     K_z, K_x, K_y = (rbf_gram(a, 1 / (2 * sigma**2 * a.shape[1])) for a in (z, x, y))
     return nhsic(K_z, K_x, epsilon=epsilon) - beta * nhsic(K_z, K_y, epsilon=epsilon)
 
@@ -96,6 +103,8 @@ def hsic_bottleneck_loss(
 def _whitened(name: str, K: Tensor, epsilon: float) -> Tensor:
     """K̄ (K̄ + epsilon n I)^-1 for the doubly centred K̄."""
     n = len(K)
+    check_finite(name, K)
+    check_precision("nhsic", K)
     K = K.double() if epsilon < 1e-6 else K
     centred = K - K.mean(dim=0) - K.mean(dim=1, keepdim=True) + K.mean()
     ridge = epsilon * n * torch.eye(n, dtype=K.dtype, device=K.device)

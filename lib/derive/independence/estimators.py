@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, finite_or_explained
 from derive.independence._evaluate import evaluators
-from derive.independence.kernels import Distance, Kernel, check_finite, check_gamma
+from derive.independence.kernels import Distance, Kernel, check_gamma
 
 Estimator = Literal["u", "v"]
 
@@ -31,7 +32,7 @@ def hsic_v(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Float[Tensor, ""
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 2, where centring leaves nothing to estimate.
+        ValueError: If n < 2, where centring leaves nothing to estimate, or an entry is not finite.
 
     Source:
         Gretton, Bousquet, Smola, Schölkopf (ALT 2005), who divide by (n-1)² instead.
@@ -47,7 +48,8 @@ def hsic_v(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Float[Tensor, ""
     # Constants drop out when a Gram matrix is centred; taking the mean off first saves digits.
     K, L = K - K.mean(), L - L.mean()
     k, ell = K.sum(dim=1), L.sum(dim=1)
-    return _from_sums_v(torch.dot(K.reshape(-1), L.reshape(-1)), k, ell)
+    value = _from_sums_v(torch.dot(K.reshape(-1), L.reshape(-1)), k, ell)
+    return finite_or_explained("hsic_v", value, K=K, L=L)
 
 
 @typed
@@ -67,7 +69,8 @@ def hsic_u(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Float[Tensor, ""
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 4: four different observations go into each term.
+        ValueError: If n < 4 (four different observations go into each term), or an entry is not
+            finite.
 
     Source:
         Song, Smola, Gretton, Bedo, Borgwardt (JMLR 13, 2012), equation 5.
@@ -84,7 +87,8 @@ def hsic_u(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Float[Tensor, ""
     K, L = K - K.mean(), L - L.mean()
     K, L = K - torch.diag(K.diagonal()), L - torch.diag(L.diagonal())
     k, ell = K.sum(dim=1), L.sum(dim=1)
-    return _from_sums_u(torch.dot(K.reshape(-1), L.reshape(-1)), k, ell)
+    value = _from_sums_u(torch.dot(K.reshape(-1), L.reshape(-1)), k, ell)
+    return finite_or_explained("hsic_u", value, K=K, L=L)
 
 
 @typed
@@ -116,7 +120,8 @@ def hsic(
 
     Raises:
         TypeError: If the lengths disagree or the entries are not floating point.
-        ValueError: If the data hold NaN or infinity, or n < 4 ("u") or n < 2 ("v").
+        ValueError: If the data hold NaN or infinity, a kernel gives such or overflows, or n < 4
+            ("u") or n < 2 ("v").
 
     Example:
         >>> from derive.independence import Linear
@@ -129,11 +134,13 @@ def hsic(
     if estimator == "v":
         if n < 2:
             raise ValueError(f"hsic (v) needs at least 2 paired observations, got n={n}.")
-        return _from_sums_v(sums.inner, sums.k, sums.ell).to(x.dtype)
+        value = _from_sums_v(sums.inner, sums.k, sums.ell).to(x.dtype)
+        return finite_or_explained("hsic", value, x=x, y=y)
     if n < 4:
         raise ValueError(f"hsic (u) needs at least 4 paired observations, got n={n}.")
     inner = sums.inner - torch.dot(sums.diagonal_k, sums.diagonal_l)
-    return _from_sums_u(inner, sums.k - sums.diagonal_k, sums.ell - sums.diagonal_l).to(x.dtype)
+    value = _from_sums_u(inner, sums.k - sums.diagonal_k, sums.ell - sums.diagonal_l).to(x.dtype)
+    return finite_or_explained("hsic", value, x=x, y=y)
 
 
 @typed

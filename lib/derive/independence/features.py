@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.independence.kernels import check_finite, check_gamma, median_gamma
+from derive._validate import check_finite
+from derive.independence.kernels import check_gamma, median_gamma
 
 
 @typed

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, check_precision, finite_or_explained
 
 
 @typed
@@ -33,17 +34,20 @@ class Gaussian:
     def __post_init__(self) -> None:
         check_gamma(self.gamma)
 
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+    @typed
+    def __call__(self, a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         centre = a.mean(dim=0)  # distances do not change, rounding does
-        return torch.exp(-self.gamma * _squared_distances(a - centre, b - centre))
+        K = torch.exp(-self.gamma * _squared_distances(a - centre, b - centre))
+        return finite_or_explained("the Gaussian kernel", K, a=a, b=b)
 
 
 @dataclass(frozen=True)
 class Linear:
     r"""The linear kernel $k(x, x') = \langle x, x'\rangle$: sees covariance and nothing else."""
 
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        return a @ b.T
+    @typed
+    def __call__(self, a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        return finite_or_explained("the linear kernel", a @ b.T, a=a, b=b)
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ class Distance:
     Conditionally positive definite: after centring its Gram matrices are positive semi-definite.
     """
 
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+    @typed
+    def __call__(self, a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        check_precision("the distance kernel", a)
         # Differences first: |a|² + |b|² - 2ab would lose half the digits of a short distance.
-        return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        K = -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        return finite_or_explained("the distance kernel", K, a=a, b=b)
 
 
 Kernel: TypeAlias = Gaussian | Linear | Distance | Callable[[Tensor, Tensor], Tensor]
@@ -77,7 +84,8 @@ def rbf_gram(x: Float[Tensor, "n d"], gamma: float | int) -> Float[Tensor, "n n"
 
     Raises:
         TypeError: If x is not a matrix of floating-point numbers.
-        ValueError: If gamma is not positive, or x holds NaN or infinity.
+        ValueError: If gamma is not positive, or x holds NaN, infinity, or numbers so large that
+            their squares overflow.
 
     Example:
         >>> rbf_gram(torch.tensor([[0.0], [1.0]]), gamma=math.log(2.0))
@@ -89,7 +97,7 @@ def rbf_gram(x: Float[Tensor, "n d"], gamma: float | int) -> Float[Tensor, "n n"
     centred = x - x.mean(dim=0)
     squared = _squared_distances(centred, centred)
     off_diagonal = 1 - torch.eye(len(x), dtype=x.dtype, device=x.device)
-    return torch.exp(-gamma * squared * off_diagonal)
+    return finite_or_explained("rbf_gram", torch.exp(-gamma * squared * off_diagonal), x=x)
 
 
 @typed
@@ -124,7 +132,8 @@ def median_gamma(x: Float[Tensor, "n d"], *, max_points: int = 2000) -> float:
     distances = distances[distances > 0]
     if len(distances) == 0:
         raise ValueError(
-            "median_gamma: all points coincide, so the data have no length scale; give gamma."
+            f"median_gamma: got {len(x)} points that all coincide, so the data have no length "
+            "scale; give gamma."
         )
     return 1 / (2 * distances.median().item() ** 2)
 
@@ -133,14 +142,6 @@ def check_gamma(gamma: float | int) -> None:
     """Refuse a bandwidth that is not a positive finite number."""
     if not (gamma > 0 and math.isfinite(gamma)):
         raise ValueError(f"gamma must be a positive finite number, got {gamma}.")
-
-
-def check_finite(name: str, x: Tensor) -> None:
-    """Refuse NaN and infinity, naming the argument and the first bad place."""
-    bad = ~torch.isfinite(x)
-    if bad.any():
-        place = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(f"{name} must be finite, got {x[place].item()} at {place}.")
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:

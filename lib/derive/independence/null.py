@@ -1,12 +1,15 @@
 """What HSIC looks like when nothing is there: its moments under independence (chapter `hsic`)."""
 
+import math
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from scipy.special import gammaincc
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, finite_or_explained
 
 
 class Moments(NamedTuple):
@@ -33,7 +36,8 @@ def permutation_moments(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Mom
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 4, where the formula for the variance divides by zero.
+        ValueError: If n < 4, where the formula for the variance divides by zero, or an entry is
+            not finite.
 
     Source:
         Kazi-Aoual, Hitier, Sabatier, Lebreton (Comput. Stat. Data Anal. 20, 1995).
@@ -45,7 +49,8 @@ def permutation_moments(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Mom
     """
     if len(K) < 4:
         raise ValueError(f"permutation_moments needs at least 4 observations, got n={len(K)}.")
-    return permutation_moments_from_sums(_centred_sums(K), _centred_sums(L), len(K))
+    K_sums, L_sums = _centred_sums("K", K), _centred_sums("L", L)
+    return permutation_moments_from_sums(K_sums, L_sums, len(K))
 
 
 @typed
@@ -65,7 +70,7 @@ def gretton_moments(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Moments
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 6, where the variance is not positive.
+        ValueError: If n < 6, where the variance is not positive, or an entry is not finite.
 
     Source:
         Gretton, Fukumizu, Teo, Song, Schölkopf, Smola (NeurIPS 20, 2007), theorems 3 and 4; their
@@ -85,7 +90,8 @@ def gretton_moments(K: Float[Tensor, "n n"], L: Float[Tensor, "n n"]) -> Moments
     products = (_centred(K) * _centred(L)).square()
     average = (products.sum() - products.diagonal().sum()) / (n * (n - 1))
     factor = 2 * (n - 4) * (n - 5) / (n * (n - 1) * (n - 2) * (n - 3))
-    return Moments((contrasts[0] * contrasts[1] / n).item(), (factor * average).item())
+    both = torch.stack([contrasts[0] * contrasts[1] / n, factor * average])
+    return Moments(*finite_or_explained("gretton_moments", both, K=K, L=L).tolist())
 
 
 @typed
@@ -100,17 +106,20 @@ def gamma_pvalue(statistic: float, moments: Moments) -> float:
         $P(\Gamma \ge \text{statistic})$; 1 if the law is a point, as for a constant variable.
 
     Raises:
-        ValueError: If a moment is negative or not a number.
+        ValueError: If a moment is negative, or one of the three is no finite number.
 
     Example:
         >>> round(gamma_pvalue(1.0, Moments(mean=1.0, variance=1.0)), 4)
         0.3679
     """
     mean, variance = moments
+    for name, value in (("statistic", statistic), ("mean", mean), ("variance", variance)):
+        if not (isinstance(value, int | float) and math.isfinite(value)):
+            raise ValueError(f"gamma_pvalue needs a finite {name}, got {value!r}.")
     if not (mean >= 0 and variance >= 0):
         raise ValueError(f"moments must be non-negative, got {moments}.")
     # A mean or variance at the level of rounding is no law to compare with.
-    if variance <= 1e-24 * max(1.0, mean**2) or mean == 0:
+    if variance <= 1e-24 * max(1.0, mean * mean) or mean == 0:
         return 1.0
     return float(gammaincc(mean**2 / variance, max(statistic, 0.0) * mean / variance))
 
@@ -137,6 +146,12 @@ def permutation_moments_from_sums(k: CentredSums, ell: CentredSums, n: int) -> M
     """Kazi-Aoual et al., with the letters of the book's equation `hsic-perm-var`."""
     (T, T2, S2), (U, U2, R2) = k, ell
     mean = T * U / (n - 1)
+    largest = max(map(abs, (*k, *ell)))
+    if largest > 1e70:  # products of four of them go into the variance
+        raise ValueError(
+            f"the moments under permutation overflow: got sums up to {largest:.3g} over the "
+            "centred Gram matrices; rescale."
+        )
     spread = 2 * ((n - 1) * T2 - T**2) * ((n - 1) * U2 - U**2)
     spread /= (n - 1) ** 2 * (n + 1) * (n - 2)
     peaks_k = n * (n + 1) * S2 - (n - 1) * (T**2 + 2 * T2)
@@ -145,7 +160,8 @@ def permutation_moments_from_sums(k: CentredSums, ell: CentredSums, n: int) -> M
     return Moments(mean / n**2, max(variance, 0.0) / n**4)
 
 
-def _centred_sums(K: Tensor) -> CentredSums:
+def _centred_sums(name: str, K: Tensor) -> CentredSums:
+    check_finite(name, K)
     K = (K - K.mean()).double()
     return centred_sums(K.sum(dim=1), K.diagonal(), K.square().sum())
 

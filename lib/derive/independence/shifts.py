@@ -5,8 +5,9 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, check_precision, finite_or_explained
 from derive.independence._evaluate import evaluators
-from derive.independence.kernels import Kernel, check_finite
+from derive.independence.kernels import Kernel
 
 # Up to here the n x n matrix of y is kept, and many relabellings share one batch of transforms.
 _SMALL = 512
@@ -46,7 +47,8 @@ def cyclic_shift_statistics(
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If n < 2, the data hold NaN or infinity, or a row of orders is no permutation.
+        ValueError: If n < 2, the data hold NaN or infinity, a kernel gives such or overflows,
+            orders has no row or one that is no permutation, or block < 1.
 
     Example:
         >>> from derive.independence import Linear
@@ -61,6 +63,8 @@ def cyclic_shift_statistics(
         orders = torch.arange(n, device=x.device)[None]
     elif not torch.equal(orders.sort(dim=1).values, torch.arange(n).to(orders).expand_as(orders)):
         raise ValueError(f"each row of orders must be a permutation of 0 … {n - 1}.")
+    elif len(orders) == 0:
+        raise ValueError(f"orders must have a row, got shape {tuple(orders.shape)}.")
     check_finite("x", x)
     check_finite("y", y)
     return shift_statistics(x, y, kernel_x, kernel_y, orders, block)[0]
@@ -72,17 +76,23 @@ def shift_statistics(
 ) -> tuple[Tensor, float]:
     """The statistics in float64, and a bound on the rounding between two that should be equal."""
     n = len(x)
+    check_precision("the transform of cyclic shifts", x)
+    if block is not None and block < 1:
+        raise ValueError(f"block must be at least 1 diagonal, got {block}.")
     if n <= _SMALL:
         K, L = (_gram(source) for source in evaluators(kernel_x, x, kernel_y, y))
         batch = max(1, _BATCH_ELEMENTS // (n * (n // 2 + 1)))
         done = [_from_stored(K, L, some) for some in orders.split(batch)]
-        return torch.cat(done), _rounding(K.norm(), L.norm(), n, K.dtype)
+        statistics = finite_or_explained("HSIC of cyclic shifts", torch.cat(done), x=x, y=y)
+        return statistics, _rounding(K.norm(), L.norm(), n, K.dtype)
     block = min(block or (64 if x.device.type == "cpu" else 256), n)
     done = [
         _from_bands(*(_Bands(source, block) for source in evaluators(kernel_x, x, kernel_y, moved)))
         for moved in (y[order] for order in orders)
     ]
-    return torch.stack([statistics for statistics, _ in done]), max(bound for _, bound in done)
+    statistics = torch.stack([statistics for statistics, _ in done])
+    finite_or_explained("HSIC of cyclic shifts", statistics, x=x, y=y)
+    return statistics, max(bound for _, bound in done)
 
 
 def _from_bands(x: "_Bands", y: "_Bands") -> tuple[Tensor, float]:

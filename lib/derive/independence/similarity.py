@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite
 from derive.independence.estimators import hsic_u, hsic_v
-from derive.independence.kernels import check_finite
 
 
 @typed
@@ -31,7 +31,8 @@ def cka(
 
     Raises:
         TypeError: If the numbers of rows disagree or the entries are not floating point.
-        ValueError: If n < 4 (debiased) or n < 2, if a set of features is constant, or on NaN.
+        ValueError: If n < 4 (debiased) or n < 2, if a set of features is empty or constant, or on
+            NaN.
 
     Source:
         Kornblith, Norouzi, Lee, Hinton (ICML 2019); debiased as Nguyen, Raghu, Kornblith (2021).
@@ -41,6 +42,9 @@ def cka(
         >>> cka(X, -2 * X, debiased=False)
         tensor(1.)
     """
+    for name, features in (("X", X), ("Y", Y)):
+        if features.shape[1] == 0:
+            raise ValueError(f"cka: {name} has no features, got shape {tuple(features.shape)}.")
     n, least = len(X), 4 if debiased else 2
     if n < least:
         raise ValueError(f"cka needs at least {least} inputs, got n={n}.")
@@ -66,7 +70,12 @@ def _centred_features(name: str, X: Tensor) -> Tensor:
     size = X.abs().max()
     if centred.abs().max() <= 4 * torch.finfo(X.dtype).eps * size:
         raise ValueError(f"cka: {name} is constant, so there is no alignment to speak of.")
-    return centred / centred.norm()  # the scale cancels in the index, and overflow goes with it
+    # The scale cancels in the index, and overflow goes with it.
+    unit, norm = torch.finfo(X.dtype), centred.norm()
+    if not unit.tiny**0.25 < norm < unit.max**0.5:  # its squares went out of range
+        centred = centred / centred.abs().max()
+        norm = centred.norm()
+    return centred / norm
 
 
 def _hsic_v_of_features(X: Tensor, Y: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, finite_or_explained
 from derive.independence._evaluate import evaluators
 from derive.independence.estimators import gram_sums, hsic_v
-from derive.independence.kernels import Gaussian, Kernel, check_finite, median_gamma
+from derive.independence.kernels import Gaussian, Kernel, median_gamma
 from derive.independence.null import (
     centred_sums,
     gamma_pvalue,
@@ -80,7 +81,8 @@ def independence_test(
 
     Raises:
         TypeError: If the lengths disagree or the entries are not floating point.
-        ValueError: If n < 6, the data hold NaN or infinity, n_perm < 1, or a generator is missing.
+        ValueError: If n < 6, the data hold NaN or infinity, a kernel gives such or overflows,
+            n_perm < 1, block < 1, or a generator is missing.
 
     Source:
         Gretton et al. (NeurIPS 20, 2007) for the test; Hemerik and Goeman (Test 27, 2018) for
@@ -108,7 +110,7 @@ def independence_test(
     if n_perm < 1:
         raise ValueError(f"independence_test needs n_perm >= 1, got {n_perm}.")
     if generator is None:
-        raise ValueError(f"method '{method}' draws permutations: give a generator.")
+        raise ValueError(f"method '{method}' draws permutations: give a generator, got None.")
     by_chance = _by_shifts if method == "shifts" else _by_permutations
     statistics, rounding = by_chance(x, y, kernel_x, kernel_y, n_perm, generator, block)
     observed = statistics[0].item()
@@ -141,7 +143,8 @@ def _by_permutations(x, y, kernel_x, kernel_y, n_perm, generator, block) -> tupl
         entries = L.take(some[:, :, None] * n + some[:, None, :]).flatten(1)
         statistics.append(entries @ K.flatten() / n**2)
     rounding = 2 * torch.finfo(K.dtype).eps * (K.norm() * L.norm()).item() / n**2
-    return torch.cat(statistics).double(), rounding
+    statistics = finite_or_explained("HSIC of permutations", torch.cat(statistics), x=x, y=y)
+    return statistics.double(), rounding
 
 
 def _gamma_permutation(x, y, kernel_x, kernel_y, block) -> TestResult:

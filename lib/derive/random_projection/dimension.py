@@ -27,7 +27,8 @@ def chi2_failure(
         The probability; an array where an argument is one (they broadcast).
 
     Raises:
-        ValueError: If k < 1 or epsilon is outside (0, 1).
+        TypeError: If k is not made of integers, or epsilon not of floating-point numbers.
+        ValueError: If k < 1 or epsilon is outside (0, 1), or two arrays do not broadcast.
 
     Example:
         >>> round(chi2_failure(1000, 0.2), 8)
@@ -35,7 +36,8 @@ def chi2_failure(
     """
     from scipy.special import gammainc, gammaincc  # here, not above: importing it takes a while
 
-    if np.any(np.asarray(k) < 1):
+    _require_arrays(k, epsilon)
+    if not np.all(np.asarray(k) >= 1):
         raise ValueError(f"k must be at least 1, got k={k}.")
     if not np.all((np.asarray(epsilon) > 0) & (np.asarray(epsilon) < 1)):
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon}.")
@@ -71,7 +73,8 @@ def min_dim(n: int, epsilon: float, delta: float = 0.05, *, kind: Bound = "exact
         The dimension k.
 
     Raises:
-        ValueError: If n < 2, or epsilon or delta is outside (0, 1).
+        ValueError: If n < 2, epsilon or delta is outside (0, 1), or epsilon is so small that no
+            dimension up to 2^100 is enough.
 
     Source:
         Dasgupta & Gupta (Random Struct. Alg. 2003). Unlike theirs, delta is explicit for all.
@@ -88,6 +91,8 @@ def min_dim(n: int, epsilon: float, delta: float = 0.05, *, kind: Bound = "exact
     high = 1
     while _log_failure(high, epsilon, kind) > allowed:
         high *= 2
+        if high > 2**100:
+            raise ValueError(f"no dimension up to 2^100 is enough, got epsilon={epsilon}.")
     low = high // 2  # fails (or is 0)
     while high - low > 1:
         middle = (low + high) // 2
@@ -163,6 +168,21 @@ def _log_failure(k: int, epsilon: float, kind: Bound) -> float:
         )
     rate = epsilon**2 / 8 if kind == "seed" else (epsilon**2 / 2 - epsilon**3 / 3) / 2
     return math.log(2) - k * rate
+
+
+def _require_arrays(k: int | np.ndarray, epsilon: float | np.ndarray) -> None:
+    k, epsilon = np.asarray(k), np.asarray(epsilon)
+    if k.dtype.kind not in "iuf" or epsilon.dtype.kind != "f":
+        raise TypeError(
+            f"k must hold integers and epsilon floating-point numbers, got {k.dtype} and "
+            f"{epsilon.dtype}."
+        )
+    try:
+        np.broadcast_shapes(k.shape, epsilon.shape)
+    except ValueError:
+        raise ValueError(
+            f"k and epsilon must broadcast, got shapes {k.shape} and {epsilon.shape}."
+        ) from None
 
 
 def _check_points(n: int, epsilon: float) -> None:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive.random_projection.matrices import check_finite
 
 _RADIX = 32  # a transform of length 2^14 is three small matrix products, not 14 passes
 _BLOCK = 2**19  # numbers transformed at a time, so that a block and its copy stay in cache
@@ -27,7 +28,8 @@ def fwht(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         The transformed vectors, a new tensor.
 
     Raises:
-        ValueError: If d is not a power of two.
+        ValueError: If d is not a power of two, or x holds NaN or infinity, or asks for gradients
+            (the transform works in place; detach x first).
 
     Source:
         Fino & Algazi (IEEE Trans. Computers 1976). The butterflies of five levels are done at
@@ -41,9 +43,14 @@ def fwht(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
     d = x.shape[-1]
     if d < 1 or d & (d - 1):
         raise ValueError(f"fwht needs a length that is a power of two, got d={d}; pad with zeros.")
+    if torch.is_grad_enabled() and x.requires_grad:
+        raise ValueError("fwht works in place: got x with requires_grad, pass x.detach().")
     out = x.clone(memory_format=torch.contiguous_format)
     for rows in out.view(-1, d).split(max(1, _BLOCK // d)):
         transform_in_place(rows)
+    # The first entry of each row is the sum of its numbers: one of them that is not finite shows.
+    if not torch.isfinite(out[..., 0].sum()):
+        check_finite(x=x)
     return out
 
 

@@ -50,7 +50,8 @@ def simhash(
         ones = torch.zeros(n, -(-count // 8) * 8, dtype=torch.uint8, device=x.device)
         ones[:, :count] = x @ A.T >= 0
         # Each place is there once, so that the sum stays below 256.
-        out[:, start // 8 : (start + count + 7) // 8] = (ones.view(n, -1, 8) * place).sum(-1)
+        octets = ones.unflatten(1, (-1, 8))
+        out[:, start // 8 : (start + count + 7) // 8] = (octets * place).sum(-1)
     return out
 
 

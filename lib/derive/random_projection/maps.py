@@ -71,7 +71,9 @@ class RandomMap:
                     f"got {name} in {t.dtype} on {t.device}."
                 )
         if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
-            raise ValueError("random maps work in place, without gradients: pass x.detach().")
+            raise ValueError(
+                "random maps work in place, without gradients: got requires_grad, pass x.detach()."
+            )
         step = self._rows_at_a_time()
         for start in range(0, n, step):
             rows, result = x[start : start + step], out[start : start + step]

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
+from derive.device import as_device
 
 # Entries drawn at a time: the float64 draw stays small beside the matrix it fills.
 _DRAW = 2**20
@@ -137,4 +138,4 @@ def _empty(k: int, d: int, dtype: torch.dtype, device: str | torch.device) -> Te
     check_dims(k=k, d=d)
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a real floating-point type, got {dtype}.")
-    return torch.empty(k, d, dtype=dtype, device=device)
+    return torch.empty(k, d, dtype=dtype, device=as_device(device))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
+from derive.device import as_device
 from derive.random_projection.hadamard import is_hadamard_order, next_hadamard_order
 from derive.random_projection.maps import (
     CosineMap,
@@ -88,7 +89,7 @@ def random_map(
     reason = "asked for"
     if kind == "auto":
         kind, reason = _cheapest(d, k, dtype)
-    drawn = _DRAW[kind](d, k, generator, dtype, torch.device(device))
+    drawn = _DRAW[kind](d, k, generator, dtype, as_device(device))
     drawn.reason = reason
     return drawn
 

@@ -14,6 +14,45 @@ Coefficients = Sequence[Real]
 FLOAT_EPS = 2.0**-53
 
 
+def broadcast(**given: int | float | np.ndarray) -> list[np.ndarray]:
+    """Return the arguments as float arrays of one shape, or refuse what does not fit together."""
+    arrays = [np.asarray(value, float) for value in given.values()]
+    try:
+        return list(np.broadcast_arrays(*arrays))
+    except ValueError:
+        shapes = " and ".join(str(array.shape) for array in arrays)
+        raise ValueError(f"{' and '.join(given)} must broadcast, got shapes {shapes}.") from None
+
+
+def coefficients(name: str, c: Coefficients) -> list[Real]:
+    """Return numbers as a list, all of them looked at: none of another kind, none not finite.
+
+    Fractions beside an mpmath number are rounded to one, since they do not add to it.
+    """
+    if isinstance(c, str) or not isinstance(c, Sequence):
+        raise TypeError(f"{name} must be a sequence of numbers, got {c!r}.")
+    for n, x in enumerate(c):
+        real(f"{name}[{n}]", x)
+    if any(isinstance(x, mpmath.mpf) for x in c):
+        return [to_mp(x) for x in c]
+    return list(c)
+
+
+def real(name: str, x: Real) -> Real:
+    """Return a number, or refuse what is none, and NaN and infinity."""
+    if isinstance(x, bool) or not isinstance(x, Real):
+        raise TypeError(f"{name} must be a real number, got {x!r}.")
+    return finite(name, x)
+
+
+def representable(name: str, numbers: list[Real]) -> list[Real]:
+    """Return results, or say that floats were too short for them."""
+    for n, x in enumerate(numbers):
+        if isinstance(x, float) and not math.isfinite(x):
+            raise ValueError(f"{name}: number {n} overflows, got {x}; give exact ones (Fractions).")
+    return numbers
+
+
 def finite(name: str, value: Real) -> Real:
     """Return the value, or refuse NaN and infinity."""
     if not (isinstance(value, Fraction | int) or mpmath.isfinite(value)):
@@ -60,6 +99,7 @@ def like(x: Number | np.ndarray):
 
 def exact(x: Real) -> Fraction:
     """Convert to a fraction without rounding (a float is the binary fraction it stores)."""
+    real("every coefficient", x)
     if isinstance(x, mpmath.mpf):
         sign, mantissa, exponent, _ = x._mpf_
         return Fraction((-1) ** sign * mantissa) * Fraction(2) ** exponent

@@ -6,7 +6,15 @@ from itertools import pairwise
 from typing import Literal
 
 from derive._typing import typed
-from derive.series._numbers import Coefficients, Real, at_least, enough, unit_roundoff
+from derive.series._numbers import (
+    Coefficients,
+    Real,
+    at_least,
+    coefficients,
+    enough,
+    finite,
+    unit_roundoff,
+)
 
 Remainder = Literal["next", "t", "u", "v"]
 
@@ -27,6 +35,8 @@ def shanks(s: Coefficients) -> Real:
         at once: the sequence was a sum of geometric ones, and its limit has been reached.
 
     Raises:
+        TypeError: If a member is no real number.
+        ValueError: If there is none, or one is not finite.
         ArithmeticError: If two neighbours of an odd column agree, where the algorithm breaks
             down; drop a member, or use `levin`.
 
@@ -37,7 +47,7 @@ def shanks(s: Coefficients) -> Real:
         >>> shanks([1, Fraction(1, 2), Fraction(3, 4)])  # 1 - 1/2 + 1/4 - ...
         Fraction(2, 3)
     """
-    s = list(enough(s, 1, "a sequence transformation"))
+    s = coefficients("s", enough(s, 1, "a sequence transformation"))
     s = s[1 - len(s) % 2 :]
     before, column = [0] * (len(s) + 1), [Fraction(x) if isinstance(x, int) else x for x in s]
     for k in range(1, len(s)):
@@ -82,6 +92,7 @@ def levin(
     Raises:
         ValueError: If beta <= 0, there are too few terms, a term used as an estimate is 0, or
             the terms are rounded so coarsely that the transform amplifies it beyond `wanted`.
+        TypeError: If a term is no real number.
 
     Source:
         Levin 1973; notation of Weniger 1989, section 7.
@@ -116,7 +127,7 @@ def weniger_delta(
         The estimate of the sum, exact if the terms are.
 
     Raises:
-        ValueError: As in `levin`.
+        TypeError, ValueError: As in `levin`.
 
     Source:
         Weniger 1989, section 8.
@@ -134,14 +145,19 @@ def _rising(x, k):
 
 
 def _transform(terms, beta, remainder, wanted, weight, name):
-    if not beta > 0:
+    if not finite("beta", beta) > 0:
         raise ValueError(f"beta must be > 0, got {beta}.")
+    if not wanted > 0:
+        raise ValueError(f"wanted must be > 0, got {wanted}.")
     ahead = remainder in ("next", "v")
     k = at_least("the order of the transform", len(terms) - 1 - ahead, 1)
     # int / int would be a float: make integers exact before dividing
-    a = [Fraction(x) if isinstance(x, int) else x for x in terms]
-    if any(x == 0 for x in a[: k + 1 + ahead]):
-        raise ValueError(f"{name}: a zero term cannot estimate a remainder; leave zeros out.")
+    a = [Fraction(x) if isinstance(x, int) else x for x in coefficients("terms", terms)]
+    if 0 in a[: k + 1 + ahead]:
+        raise ValueError(
+            f"{name}: a zero term cannot estimate a remainder, got 0 as term {a.index(0)}; leave "
+            "zeros out."
+        )
     sums, weights, total = [], [], 0
     for j in range(k + 1):
         total = total + a[j]

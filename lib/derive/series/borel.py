@@ -14,6 +14,7 @@ from derive.series._numbers import (
     at_least,
     enough,
     exact,
+    finite,
     positive_coupling,
     to_mp,
 )
@@ -34,6 +35,10 @@ def borel_coefficients(c: Coefficients) -> list[Fraction]:
 
     Returns:
         A list as long as c.
+
+    Raises:
+        TypeError: If a coefficient is no real number.
+        ValueError: If one is not finite.
 
     Example:
         >>> [str(b) for b in borel_coefficients([1, -1, 2, -6])]
@@ -96,6 +101,7 @@ def borel_pade(
     Raises:
         ValueError: If g <= 0, or the approximant has a pole on the positive axis, where the
             integral has no meaning by itself.
+        ArithmeticError: If the approximant does not exist (a degenerate entry of the Padé table).
 
     Example:
         >>> round(borel_pade([(-1) ** n * math.factorial(n) for n in range(3)], 1, 0, 1), 12)
@@ -134,7 +140,7 @@ def borel_conformal(
         The sum.
 
     Raises:
-        ValueError: If g <= 0 or singularity >= 0.
+        ValueError: If g <= 0, or singularity >= 0 or not finite.
 
     Example:
         >>> c = [(-1) ** n * math.factorial(n) for n in range(21)]
@@ -142,7 +148,7 @@ def borel_conformal(
         0.596347
     """
     positive_coupling(g, _WHY)
-    if not singularity < 0:
+    if not finite("the singularity", singularity) < 0:
         raise ValueError(f"the singularity must be < 0, got {singularity}: {_WHY}")
     rho = -exact(singularity)
     b = borel_coefficients(enough(c, 1, "a Borel sum"))

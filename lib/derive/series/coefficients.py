@@ -7,7 +7,17 @@ import numpy as np
 from jaxtyping import Float
 
 from derive._typing import typed
-from derive.series._numbers import Coefficients, Real, at_least, enough, exact, positive_coupling
+from derive.series._numbers import (
+    Coefficients,
+    Real,
+    at_least,
+    coefficients,
+    enough,
+    exact,
+    finite,
+    positive_coupling,
+    representable,
+)
 
 
 @typed
@@ -50,11 +60,15 @@ def alternating(c: Coefficients) -> list[Real]:
     Returns:
         A list as long as c.
 
+    Raises:
+        TypeError: If a coefficient is no real number.
+        ValueError: If one is not finite.
+
     Example:
         >>> alternating([1, 2, 3])
         [1, -2, 3]
     """
-    return [-x if n % 2 else x for n, x in enumerate(c)]
+    return [-x if n % 2 else x for n, x in enumerate(coefficients("c", c))]
 
 
 @typed
@@ -70,15 +84,20 @@ def series_terms(c: Coefficients, g: Real) -> list[Real]:
     Returns:
         A list as long as c, of Fractions when both arguments are exact.
 
+    Raises:
+        TypeError: If a coefficient is no real number.
+        ValueError: If a number is not finite, or a float term overflows.
+
     Example:
         >>> series_terms([1, 2, 3], 2)
         [1, -4, 12]
     """
+    finite("the coupling g", g)
     power, result = 1, []
-    for n, x in enumerate(c):
+    for n, x in enumerate(coefficients("c", c)):
         result.append(-x * power if n % 2 else x * power)
         power = power * g
-    return result
+    return representable("series_terms", result)
 
 
 @typed
@@ -91,6 +110,10 @@ def partial_sums(c: Coefficients, g: Real) -> list[Real]:
 
     Returns:
         S_0, S_1, ...: as many as coefficients.
+
+    Raises:
+        TypeError: If a coefficient is no real number.
+        ValueError: If a number is not finite, or a float term overflows.
 
     Example:
         >>> partial_sums([1, 2, 3], 1)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 
+import mpmath
+
 from derive._typing import typed
-from derive.series._numbers import Real, at_least
+from derive.series._numbers import Real, at_least, coefficients, representable
 
 Adjacency = tuple[tuple[int, ...], ...]
 Pairing = tuple[tuple[int, int], ...]
@@ -61,19 +63,30 @@ def wick_moment(covariance: Sequence[Sequence[Real]], indices: Sequence[int]) ->
         The moment; 1 for no index, 0 for an odd number of them.
 
     Raises:
-        ValueError: If an index is outside the matrix, or the matrix is not symmetric.
+        TypeError: If an index is no integer, or an entry no real number.
+        ValueError: If an index is outside the matrix, or the matrix is not symmetric or not finite.
 
     Example:
         >>> wick_moment([[2, 1], [1, 3]], [0, 0, 1, 1])  # 2*3 + 2*1*1
         8
     """
     n = len(covariance)
+    covariance = [coefficients(f"covariance[{i}]", row) for i, row in enumerate(covariance)]
     if any(len(row) != n for row in covariance):
-        raise ValueError("the covariance matrix must be square.")
-    if any(covariance[i][j] != covariance[j][i] for i in range(n) for j in range(i)):
-        raise ValueError("the covariance matrix must be symmetric.")
-    if any(not 0 <= i < n for i in indices):
-        raise ValueError(f"indices must lie in 0..{n - 1}, got {list(indices)}.")
+        lengths = [len(row) for row in covariance]
+        raise ValueError(f"the covariance matrix must be square, got rows of {lengths} numbers.")
+    for i in range(n):
+        for j in range(i):
+            if covariance[i][j] != covariance[j][i]:
+                raise ValueError(
+                    f"the covariance matrix must be symmetric, got {covariance[i][j]} at "
+                    f"({i}, {j}) and {covariance[j][i]} at ({j}, {i})."
+                )
+    for i in indices:
+        if type(i) is not int:
+            raise TypeError(f"indices must be integers, got {i!r}.")
+        if not 0 <= i < n:
+            raise ValueError(f"indices must lie in 0..{n - 1}, got {list(indices)}.")
 
     @cache
     def moment(rest: tuple[int, ...]):
@@ -168,10 +181,15 @@ def is_connected(diagram: Adjacency) -> bool:
     Returns:
         True if the diagram is in one piece.
 
+    Raises:
+        TypeError: If an entry is no integer.
+        ValueError: If the matrix is not square, or an entry is negative.
+
     Example:
         >>> is_connected(((2, 0), (0, 2))), is_connected(((1, 2), (2, 1)))
         (False, True)
     """
+    require_adjacency(diagram)
     reached, frontier = {0}, [0]
     while frontier and diagram:
         i = frontier.pop()
@@ -179,6 +197,18 @@ def is_connected(diagram: Adjacency) -> bool:
         reached |= new
         frontier.extend(new)
     return len(reached) >= len(diagram)
+
+
+def require_adjacency(diagram: Adjacency) -> None:
+    """Refuse what is no square matrix of numbers of lines."""
+    for i, row in enumerate(diagram):
+        if not isinstance(row, tuple) or not all(type(lines) is int for lines in row):
+            raise TypeError(f"row {i} of an adjacency matrix must hold integers, got {row!r}.")
+        if len(row) != len(diagram) or min(row) < 0:
+            raise ValueError(
+                f"an adjacency matrix is square with entries >= 0, got row {row} in one of "
+                f"{len(diagram)} rows."
+            )
 
 
 @typed
@@ -194,19 +224,22 @@ def log_series(c: Sequence[Real]) -> list[Real]:
         l_0 = 0, l_1, ..., as many as given.
 
     Raises:
-        ValueError: If c_0 is not 1.
+        TypeError: If a coefficient is no real number.
+        ValueError: If c_0 is not 1, a coefficient is not finite, or a float result overflows.
 
     Example:
         >>> [str(x) for x in log_series([1, 1, Fraction(1, 2), Fraction(1, 6)])]
         ['0', '1', '0', '0']
     """
+    c = coefficients("c", c)
     if not c or c[0] != 1:
-        raise ValueError(f"the series must start with 1, got {list(c[:1])}: divide by c_0 first.")
-    logs: list = [Fraction(0)]
+        raise ValueError(f"the series must start with 1, got {c[:1]}: divide by c_0 first.")
+    zero = c[0] - c[0] if isinstance(c[0], mpmath.mpf) else Fraction(0)
+    logs: list = [zero]
     for n in range(1, len(c)):
-        inner = sum((k * logs[k] * c[n - k] for k in range(1, n)), Fraction(0))
+        inner = sum((k * logs[k] * c[n - k] for k in range(1, n)), zero)
         logs.append(c[n] - inner / n)
-    return logs
+    return representable("log_series", logs)
 
 
 @typed

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from derive._typing import typed
-from derive.series.diagrams import Adjacency
+from derive.series.diagrams import Adjacency, require_adjacency
 
 
 @typed
@@ -18,11 +18,11 @@ def draw_diagram(ax: Any, diagram: Adjacency) -> None:
         diagram: Adjacency matrix as in `vacuum_diagrams`.
 
     Raises:
-        ValueError: If the matrix is not square.
+        TypeError: If an entry is no integer.
+        ValueError: If the matrix is not square, or an entry is negative.
     """
+    require_adjacency(diagram)
     n = len(diagram)
-    if any(len(row) != n for row in diagram):
-        raise ValueError("an adjacency matrix is square.")
     start = {1: math.pi / 2, 2: math.pi}.get(n, math.pi / 2)
     angles = start - 2 * math.pi * np.arange(n) / max(n, 1)
     places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * {1: 0.0, 2: 0.62}.get(n, 0.75)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.special import gamma, ive, kve
 
 from derive._typing import typed
-from derive.series._numbers import Real, at_least, finite, lost_digits, to_mp
+from derive.series._numbers import Real, at_least, broadcast, finite, lost_digits, to_mp
 
 Values = int | float | Float[np.ndarray, "..."]
 
@@ -37,7 +37,7 @@ def quartic_partition(a: Values, epsilon: Values, *, log: bool = False) -> float
 
     Raises:
         ValueError: If epsilon < 0, or epsilon = 0 with a <= 0 (the integral diverges).
-        OverflowError: If Z exceeds the range of float64; log=True does not.
+        OverflowError: If Z exceeds the range of float64; log Z does only for a below -1e150.
 
     Example:
         >>> round(quartic_partition(1, 1), 6)
@@ -45,9 +45,9 @@ def quartic_partition(a: Values, epsilon: Values, *, log: bool = False) -> float
         >>> round(quartic_partition(-100, 1, log=True), 4)
         2498.6164
     """
-    a, epsilon = np.broadcast_arrays(np.asarray(a, float), np.asarray(epsilon, float))
+    a, epsilon = broadcast(a=a, epsilon=epsilon)
     if not (np.isfinite(a).all() and np.isfinite(epsilon).all()):
-        raise ValueError("a and epsilon must be finite.")
+        raise ValueError("a and epsilon must be finite, got NaN or infinity.")
     if (epsilon < 0).any() or ((epsilon == 0) & (a <= 0)).any():
         raise ValueError(
             "the integral diverges unless epsilon > 0, or epsilon = 0 and a > 0; "
@@ -59,6 +59,8 @@ def quartic_partition(a: Values, epsilon: Values, *, log: bool = False) -> float
     logs[small] = _log_small(t[small], epsilon[small])
     logs[~small & (a > 0)] = _log_single_well(t[~small & (a > 0)], a[~small & (a > 0)])
     logs[~small & (a < 0)] = _log_double_well(t[~small & (a < 0)], a[~small & (a < 0)])
+    if np.isinf(logs).any():
+        raise OverflowError(f"even log Z is beyond float64, got a as low as {a.min()}.")
     if not log and (logs > 709.78).any():
         raise OverflowError(
             f"Z is about exp({logs.max():.6g}), beyond float64: ask for log=True instead."
@@ -74,15 +76,16 @@ def _log_small(t: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
 def _log_single_well(t: np.ndarray, a: np.ndarray) -> np.ndarray:
     # F = Z / sqrt(pi/a) = sqrt(2u/pi) e^u K_{1/4}(u); past u = 1e9 the Bessel function has
     # nothing to add to 1 - 3g/4, g = 1/(8u), and u may overflow.
-    u = np.minimum(t / 8 * t, 1e9)
     with np.errstate(divide="ignore", over="ignore"):
+        u = np.minimum(t / 8 * t, 1e9)
         g = 1 / t**2
     F = np.where(u < 1e9, np.sqrt(2 * u / np.pi) * kve(0.25, u), 1 - 0.75 * g)
     return np.log(F) + 0.5 * np.log(np.pi / a)
 
 
 def _log_double_well(t: np.ndarray, a: np.ndarray) -> np.ndarray:
-    u = t / 8 * t
+    with np.errstate(over="ignore"):
+        u = t / 8 * t
     # ive loses its accuracy past 1e9, where I_{1/4} + I_{-1/4} is 2 e^u (1 + 3g/4) / sqrt(2 pi u).
     v = np.minimum(u, 1e9)
     scaled = np.sqrt(v) * (ive(0.25, v) + ive(-0.25, v))

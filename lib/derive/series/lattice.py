@@ -23,6 +23,10 @@ def _refuse(n: int, a: Real, kappa: Real, epsilon: Real) -> None:
         finite(name, value)
     if kappa < 0 or epsilon <= 0:
         raise ValueError(f"kappa must be >= 0 and epsilon > 0, got {kappa} and {epsilon}.")
+    if max(abs(a), kappa, epsilon) > 1e150 or max(abs(a), kappa) > 1e140 * math.sqrt(epsilon):
+        raise ValueError(
+            f"a, kappa and epsilon are too far apart for floats, got {a}, {kappa} and {epsilon}."
+        )
 
 
 @typed
@@ -45,7 +49,8 @@ def ring_gaussian_bound(n: int, a: Real, kappa: Real, epsilon: Real) -> RingBoun
         The bound, the variance s, and the A_k.
 
     Raises:
-        ValueError: If n < 1, kappa < 0 or epsilon <= 0.
+        ValueError: If n < 1, kappa < 0 or epsilon <= 0, or they differ by more than floats can
+            hold.
 
     Example:
         >>> round(ring_gaussian_bound(1, 1, 0, 1).log_bound, 5)  # log 1.34547
@@ -99,18 +104,22 @@ def ring_log_partition(n: int, a: Real, kappa: Real, epsilon: Real, *, points: i
         log Z.
 
     Raises:
-        ValueError: If n < 1, kappa < 0 or epsilon <= 0, or the nodes are too far apart for the
-            width of the kernel (raise points).
+        ValueError: If n < 1, kappa < 0, epsilon <= 0 or points < 2, they differ by more than
+            floats can hold, or the nodes are too far apart for the width of the kernel (raise
+            points).
 
     Example:
         >>> round(ring_log_partition(1, 1, 5, 1), 6), round(math.log(1.3684268557), 6)
         (0.313662, 0.313662)
     """
     _refuse(n, a, kappa, epsilon)
+    at_least("points", points, 2)
     a, kappa, epsilon = float(a), float(kappa), float(epsilon)
     lowest = -a * a / (4 * epsilon) if a < 0 else 0.0
     # V - lowest = 80 at the ends: what is cut off is e^-80
     square = (-a + math.sqrt(a * a + 4 * epsilon * (80 + lowest))) / (2 * epsilon)
+    if not square > 0:
+        raise ValueError(f"epsilon is lost in rounding beside a^2, got {epsilon} and a={a}.")
     x, step = np.linspace(-math.sqrt(square), math.sqrt(square), points, retstep=True)
     widest = 2 * math.pi / math.sqrt(4 * (kappa + abs(a) + math.sqrt(epsilon)) * 36)
     if step > widest:

@@ -12,6 +12,7 @@ from derive._typing import typed
 from derive.series._numbers import (
     FLOAT_EPS,
     Coefficients,
+    Number,
     Real,
     at_least,
     enough,
@@ -29,20 +30,44 @@ class Rational(NamedTuple):
     numerator: tuple[Fraction, ...]
     denominator: tuple[Fraction, ...]
 
-    def __call__(self, x):
-        """Evaluate at a number (exactly, if it is exact) or at an array of floats."""
+    @typed
+    def __call__(self, x: Number | np.ndarray) -> Number | np.ndarray:
+        """Evaluate at a number (exactly, if it is exact) or at an array of floats.
+
+        Raises:
+            ValueError: If x is not finite, is a pole, or so large that floats overflow.
+        """
         convert = like(x)
-        top, bottom = (_horner([convert(q) for q in p], x) for p in self)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            top, bottom = (_horner([convert(q) for q in p], x) for p in self)
+        if isinstance(x, np.ndarray):
+            usable = np.isfinite(top).all() and np.isfinite(bottom).all() and bottom.all()
+        else:
+            usable = bottom != 0 and all(map(_is_finite, (x, top, bottom)))
+        if not usable:
+            raise ValueError(
+                f"x must be finite, no pole, and not so large that floats overflow, got {x}."
+            )
         return top / bottom
 
+    @typed
     def poles(self, *, digits: int = 15) -> list[mpmath.mpf | mpmath.mpc]:
-        """Return the zeros of the denominator, to the given number of digits."""
+        """Return the zeros of the denominator, to the given number of digits.
+
+        Raises:
+            ValueError: If digits < 1.
+        """
+        at_least("digits", digits, 1)
         denominator = list(self.denominator)
         while len(denominator) > 1 and denominator[-1] == 0:
             denominator.pop()
         with mpmath.workdps(digits + 10):
             largest_first = [to_mp(q) for q in reversed(denominator)]
             return mpmath.polyroots(largest_first, maxsteps=500, extraprec=60 + 8 * digits)
+
+
+def _is_finite(x: Number) -> bool:
+    return isinstance(x, int | Fraction) or bool(mpmath.isfinite(x))
 
 
 def _horner(p, x):
@@ -69,7 +94,8 @@ def pade(c: Coefficients, L: int, M: int) -> Rational:
         The approximant, denominator normalised to 1 at x = 0; call it to evaluate it.
 
     Raises:
-        ValueError: If L or M is negative or there are too few coefficients.
+        TypeError: If a coefficient is no real number.
+        ValueError: If L or M is negative, there are too few coefficients, or one is not finite.
         ArithmeticError: If the system is singular (a degenerate entry of the Padé table).
 
     Example:
@@ -79,7 +105,7 @@ def pade(c: Coefficients, L: int, M: int) -> Rational:
     at_least("L", L, 0)
     at_least("M", M, 0)
     enough(c, L + M + 1, f"the approximant [{L}/{M}]")
-    a = [exact(x) for x in c[: L + M + 1]]
+    a = [exact(x) for x in c][: L + M + 1]  # all are looked at, though not all are needed
     rows = [
         [a[L + i - j] if L + i >= j else Fraction(0) for j in range(1, M + 1)]
         for i in range(1, M + 1)
@@ -148,8 +174,9 @@ def stieltjes_fraction(c: Coefficients) -> list[Fraction]:
         alpha.append(_positive(e[0], len(alpha)))
         if min(e) <= 0:
             raise ValueError(
-                "these coefficients are not the moments of a positive "
-                "variable with infinitely many values, so nothing is enclosed."
+                "the quotient-difference table must be positive, got "
+                f"{mpmath.nstr(to_mp(min(e)), 3)}: these coefficients are not the moments of a "
+                "positive variable with infinitely many values, so nothing is enclosed."
             )
         q = [q[n + 1] * e[n + 1] / e[n] for n in range(len(e) - 1)]
     return alpha
@@ -158,8 +185,9 @@ def stieltjes_fraction(c: Coefficients) -> list[Fraction]:
 def _positive(x: Fraction, k: int) -> Fraction:
     if x <= 0:
         raise ValueError(
-            f"alpha_{k} = {float(x):.3g} is not positive: these coefficients are not the moments "
-            "of a positive variable with infinitely many values, so nothing is enclosed."
+            f"alpha_{k} must be positive, got {mpmath.nstr(to_mp(x), 3)}: these coefficients are "
+            "not the moments of a positive variable with infinitely many values, so nothing is "
+            "enclosed."
         )
     return x
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from derive._typing import typed
-from derive.series._numbers import Real, at_least, finite, lost_digits, to_mp
+from derive.series._numbers import Real, at_least, broadcast, finite, lost_digits, to_mp
 
 Values = int | float | Float[np.ndarray, "..."]
 
@@ -21,11 +21,16 @@ def _root(a, product):
 
 
 def _prepared(a: Values, epsilon: Values) -> tuple[np.ndarray, np.ndarray]:
-    a, epsilon = np.broadcast_arrays(np.asarray(a, float), np.asarray(epsilon, float))
+    a, epsilon = broadcast(a=a, epsilon=epsilon)
     if not (np.isfinite(a).all() and np.isfinite(epsilon).all() and (epsilon > 0).all()):
         raise ValueError(
             f"a must be finite and epsilon finite and > 0, got epsilon as low as {epsilon.min()}; "
             "at epsilon = 0 the integral is sqrt(pi/a) and nothing is to be chosen."
+        )
+    if (np.abs(a) > 1e150).any() or (epsilon > 1e300).any():
+        raise ValueError(
+            f"a and epsilon must leave room for a^2 and 12 epsilon, got them up to "
+            f"{np.abs(a).max()} and {epsilon.max()}."
         )
     return a, epsilon
 

@@ -1,5 +1,6 @@
 """Sums over all pairs of two point clouds, a block at a time: O(n + m) memory beside the block."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -44,7 +45,11 @@ def clouds(x: Tensor, y: Tensor, cost: Cost, block: int | None) -> Clouds:
     centre = (x.mean(dim=0) + y.mean(dim=0)) / 2
     # A block on a CPU should stay in its cache; a GPU wants enough to do.
     block = block or (2**18 if x.device.type == "cpu" else 2**25)
-    return Clouds(x - centre, y - centre, cost, block)
+    pairs = Clouds(x - centre, y - centre, cost, block)
+    if not math.isfinite(pairs.largest_cost):
+        sizes = f"x up to {x.abs().max().item():.3g}, y up to {y.abs().max().item():.3g}"
+        raise ValueError(f"the costs overflow in {x.dtype}: got {sizes}; rescale.")
+    return pairs
 
 
 def cost_blocks(pairs: Clouds) -> Iterator[tuple[slice, Tensor]]:

@@ -82,6 +82,8 @@ def check_limits(tol: float, max_iters: int, num_sweeps: int | None, p: Tensor) 
             f"sinkhorn needs at least one sweep, got max_iters={max_iters}, "
             f"num_sweeps={num_sweeps}."
         )
+    if not tol >= 0:
+        raise ValueError(f"tol must be >= 0, got {tol}.")
     least = 4 * torch.finfo(p.dtype).eps
     if num_sweeps is None and not tol >= least:
         raise ValueError(

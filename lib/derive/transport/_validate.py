@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from derive._validate import check_finite
+
 
 class ConvergenceError(RuntimeError):
     """An iteration stopped before it reached the accuracy that was asked for."""
@@ -42,8 +44,13 @@ def check_cost(C: Tensor) -> None:
     """Costs are numbers; +inf forbids a route, -inf and NaN make no sense."""
     if C.shape[-1] == 0 or C.shape[-2] == 0:
         raise ValueError(f"the cost matrix is empty, got shape {tuple(C.shape)}.")
-    if torch.isnan(C).any() or torch.isneginf(C).any():
-        raise ValueError("the cost must hold no NaN and no -inf; +inf forbids a route.")
+    bad = torch.isnan(C) | torch.isneginf(C)
+    if bad.any():
+        place = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"the cost must hold no NaN and no -inf, got {C[place].item()} at {place}; +inf "
+            "forbids a route."
+        )
 
 
 def check_epsilon(epsilon: float) -> None:
@@ -54,8 +61,9 @@ def check_epsilon(epsilon: float) -> None:
 
 
 def check_points(name: str, x: Tensor) -> None:
-    if len(x) == 0 or not torch.isfinite(x).all():
-        raise ValueError(f"{name} must hold at least one point and only finite coordinates.")
+    if len(x) == 0:
+        raise ValueError(f"{name} must hold at least one point, got shape {tuple(x.shape)}.")
+    check_finite(name, x)
 
 
 def uniform(x: Tensor) -> Tensor:

@@ -35,13 +35,15 @@ def c_transform(f: Float[Tensor, "*b n"], C: Float[Tensor, "*b n m"]) -> Float[T
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If a cost is NaN or -inf.
+        ValueError: If a cost is NaN or -inf, or a price NaN or +inf.
 
     Example:
         >>> c_transform(torch.tensor([0.0, 1.0]), torch.tensor([[4.0, 1.0], [2.0, 3.0]]))
         tensor([1., 1.])
     """
     check_cost(C)
+    if not (f < torch.inf).all():
+        raise ValueError("prices must be < inf, got NaN or +inf; -inf takes a row out.")
     return (C - f[..., :, None]).amin(dim=-2)
 
 
@@ -83,7 +85,10 @@ def _check_plan(G: Tensor, p: Tensor, q: Tensor) -> None:
     check_weights("q", q)
     check_same_total(p, q)
     if not torch.isfinite(G).all() or (G < 0).any():
-        raise ValueError("a plan to round has finite entries >= 0; an overflowed one is none.")
+        raise ValueError(
+            f"a plan to round has finite entries >= 0, got entries from {G.min().item():.3g} to "
+            f"{G.max().item():.3g}; an overflowed one is none."
+        )
 
 
 def _rounded(G: Tensor, p: Tensor, q: Tensor) -> Tensor:
@@ -140,7 +145,9 @@ def certificate(
     check_cost(C)
     _check_plan(G, p, q)
     if not torch.isfinite(f).all():
-        raise ValueError("certificate needs finite prices f; zeros are always allowed.")
+        raise ValueError(
+            "certificate needs finite prices f, got NaN or infinity; zeros are always allowed."
+        )
     unit = torch.finfo(C.dtype).eps
     p, q, C, f, G = (x.detach().double() for x in (p, q, C, f, G))
     excess = p.sum(dim=-1) / q.sum(dim=-1)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_precision, finite_or_explained
 
 Cost = Literal["sqeuclidean", "euclidean"]
 
@@ -25,15 +26,22 @@ def cost_matrix(
     Args:
         x: Points, one a row.
         y: Points of the same dimension.
-        cost: "sqeuclidean" or "euclidean".
+        cost: "sqeuclidean" or "euclidean"; the latter in float32 or float64.
+
+    Raises:
+        TypeError: If the shapes disagree or the entries are not floating point.
+        ValueError: If a coordinate is not finite, or so large that a cost overflows.
 
     Example:
         >>> cost_matrix(torch.tensor([[0.0], [3.0]]), torch.tensor([[4.0]]))
         tensor([[16.],
                 [ 1.]])
     """
+    given = {"x": x, "y": y}
     if cost == "euclidean":
-        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+        check_precision("the Euclidean cost", x)
+        C = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+        return finite_or_explained("cost_matrix", C, **given)
     centre = y.mean(dim=-2, keepdim=True)
     same = x is y
     x, y = x - centre, y - centre
@@ -41,4 +49,4 @@ def cost_matrix(
     C = (C - 2 * x @ y.mT).clamp(min=0)
     if same:
         C = C - torch.diag_embed(C.diagonal(dim1=-2, dim2=-1))
-    return C
+    return finite_or_explained("cost_matrix", C, **given)

@@ -7,7 +7,14 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.transport._validate import check_points, check_same_total, check_weights, uniform
+from derive._validate import check_finite
+from derive.transport._validate import (
+    ConvergenceError,
+    check_points,
+    check_same_total,
+    check_weights,
+    uniform,
+)
 
 
 class ExactCritic(NamedTuple):
@@ -32,13 +39,22 @@ class Critic(NamedTuple):
     bias: Tensor
     out: Tensor
 
-    def __call__(self, t: Tensor) -> Tensor:
-        """The critic's values at points of any shape."""
+    @typed
+    def __call__(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The critic's values at finite points of any shape, in the dtype of the data."""
+        self._require(t)
         return _value(t, self.weight, self.bias, self.out)
 
-    def slope(self, t: Tensor) -> Tensor:
+    @typed
+    def slope(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The critic's slopes there."""
+        self._require(t)
         return _slope(t, self.weight, self.bias, self.out)
+
+    def _require(self, t: Tensor) -> None:
+        if t.dtype != self.weight.dtype:
+            raise TypeError(f"the critic computes in {self.weight.dtype}, got t in {t.dtype}.")
+        check_finite("t", t)
 
 
 @typed
@@ -124,6 +140,7 @@ def fit_critic_1d(
     Raises:
         TypeError: If the entries are not floating point.
         ValueError: If a value is not finite, all are equal, or an option is not positive.
+        ConvergenceError: If the training diverges.
 
     Example:
         >>> x, rng = torch.linspace(0, 1, 50), torch.Generator().manual_seed(0)
@@ -134,13 +151,13 @@ def fit_critic_1d(
     check_points("x", x)
     check_points("y", y)
     for name, value in {"width": width, "steps": steps, "rate": rate, "clip": clip}.items():
-        if not value > 0:
-            raise ValueError(f"fit_critic_1d needs {name} > 0, got {value}.")
-    if penalty < 0:
-        raise ValueError(f"fit_critic_1d needs penalty >= 0, got {penalty}.")
+        if not 0 < value < torch.inf:
+            raise ValueError(f"fit_critic_1d needs a finite {name} > 0, got {value}.")
+    if not 0 <= penalty < torch.inf:
+        raise ValueError(f"fit_critic_1d needs a finite penalty >= 0, got {penalty}.")
     low, high = torch.cat([x, y]).min(), torch.cat([x, y]).max()
     if low == high:
-        raise ValueError("all values are equal: there is nothing to tell apart.")
+        raise ValueError(f"all values are {low.item():.6g}: there is nothing to tell apart.")
     parameters = _initial(width, low, high, generator)
     if kind == "clip":
         parameters = [w.clamp(-clip, clip) for w in parameters]
@@ -166,6 +183,12 @@ def fit_critic_1d(
     with torch.no_grad():
         estimate = _value(x, *parameters).mean() - _value(y, *parameters).mean()
         lipschitz = _largest_slope(low, high, *parameters)
+    if not (torch.isfinite(estimate) and torch.isfinite(lipschitz)):
+        raise ConvergenceError(
+            f"fit_critic_1d diverged: its estimate is {estimate.item()} after {steps} steps with "
+            f"rate={rate:.3g} and penalty={penalty:.3g}, for values from {low.item():.3g} to "
+            f"{high.item():.3g}; lower rate or penalty, or rescale the values."
+        )
     tiny = torch.finfo(x.dtype).tiny
     return Critic(estimate, lipschitz, estimate / lipschitz.clamp(min=tiny), history, *parameters)
 

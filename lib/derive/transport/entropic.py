@@ -1,14 +1,21 @@
 """Entropic transport in the log domain, batched (chapter `wasserstein`)."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, finite_or_explained
 from derive.transport._sweeps import Sinkhorn, alternate, exp_, interval
-from derive.transport._validate import check_cost, check_epsilon, check_probability
+from derive.transport._validate import (
+    check_cost,
+    check_epsilon,
+    check_probability,
+    check_weights,
+)
 
 
 @typed
@@ -85,6 +92,7 @@ def sinkhorn(
         return _soft_minimum(room, -2, eps, q)
 
     g = torch.zeros_like(q) if start is None else start
+    check_finite("start", g)
     spread = _spread(C, p, room)
     largest = torch.where(torch.isfinite(C), C.abs(), 0.0).amax(dim=(-2, -1)).double()
     coarse = largest.max().item() if anneal else None
@@ -120,6 +128,11 @@ def gibbs_plan(
     $\gamma_{ij} = p_i q_j \exp((f_i + g_j - C_{ij})/\varepsilon)$ (book equation `eq-sk-form`).
     O(nm) time and memory.
 
+    Raises:
+        TypeError: If the shapes disagree or the entries are not floating point.
+        ValueError: If epsilon <= 0, a weight, cost or potential is no number of its kind, or the
+            plan overflows, as it does for potentials that do not belong to epsilon.
+
     Example:
         >>> half, zero = torch.tensor([0.5, 0.5]), torch.zeros(2)
         >>> gibbs_plan(half, half, torch.zeros(2, 2), zero, zero, epsilon=1.0)
@@ -128,7 +141,13 @@ def gibbs_plan(
     """
     check_epsilon(epsilon)
     exponent = (f[..., :, None] + g[..., None, :] - C) / epsilon
-    return torch.exp(exponent + p.log()[..., :, None] + q.log()[..., None, :])
+    plan = torch.exp(exponent + p.log()[..., :, None] + q.log()[..., None, :])
+    if not torch.isfinite(plan.detach().sum()):
+        check_weights("p", p)
+        check_weights("q", q)
+        check_cost(C)
+        return finite_or_explained("gibbs_plan", plan, f=f, g=g)
+    return plan
 
 
 @typed
@@ -182,7 +201,9 @@ def pad(problems: list) -> tuple[Tensor, Tensor, Tensor]:
         takes no part in anything.
 
     Raises:
-        ValueError: If there is no problem, or the parts of one do not fit together.
+        TypeError: If a problem is no triple of tensors of floating-point numbers.
+        ValueError: If there is no problem, the parts of one do not fit together, or its weights or
+            costs are no numbers of their kind.
 
     Example:
         >>> one, half = torch.ones(1), torch.tensor([0.5, 0.5])
@@ -192,11 +213,8 @@ def pad(problems: list) -> tuple[Tensor, Tensor, Tensor]:
     """
     if not problems:
         raise ValueError("pad needs at least one problem (p, q, C), got none.")
-    for k, (p, q, C) in enumerate(problems):
-        if C.shape != (len(p), len(q)):
-            raise ValueError(
-                f"problem {k} has weights for {len(p)} x {len(q)} costs, got {tuple(C.shape)}."
-            )
+    for k, problem in enumerate(problems):
+        _check_problem(k, problem)
     n, m = max(len(p) for p, _, _ in problems), max(len(q) for _, q, _ in problems)
     first = problems[0][2]
     P, Q = first.new_zeros(len(problems), n), first.new_zeros(len(problems), m)
@@ -204,6 +222,29 @@ def pad(problems: list) -> tuple[Tensor, Tensor, Tensor]:
     for k, (p, q, C) in enumerate(problems):
         P[k, : len(p)], Q[k, : len(q)], costs[k, : len(p), : len(q)] = p, q, C
     return P, Q, costs
+
+
+def _check_problem(k: int, problem: Any) -> None:
+    parts = problem if isinstance(problem, tuple | list) else (problem,)
+    if len(parts) != 3 or not all(isinstance(t, Tensor) and t.is_floating_point() for t in parts):
+        raise TypeError(
+            f"problem {k} must be a triple (p, q, C) of floating-point tensors, got "
+            f"{', '.join(str(getattr(t, 'dtype', type(t).__name__)) for t in parts) or 'nothing'}."
+        )
+    p, q, C = parts
+    if p.ndim != 1 or q.ndim != 1 or C.shape != (len(p), len(q)):
+        raise ValueError(
+            f"problem {k} must have shapes (n,), (m,) and (n, m), got "
+            f"{', '.join(str(tuple(t.shape)) for t in parts)}."
+        )
+    if len({(t.dtype, t.device) for t in parts}) > 1 or C.is_meta:
+        raise TypeError(
+            f"problem {k} must have one dtype and a device with numbers, got "
+            f"{', '.join(f'{t.dtype} on {t.device}' for t in parts)}."
+        )
+    check_weights("p", p)
+    check_weights("q", q)
+    check_cost(C)
 
 
 def _check(p: Tensor, q: Tensor, C: Tensor, epsilon: float) -> None:

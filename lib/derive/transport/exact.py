@@ -232,6 +232,7 @@ def _by_network_simplex(p, q, C) -> tuple[np.ndarray, np.ndarray]:
     import ot  # 1 to 3 s, and only where it is used
 
     steps = max(100_000, 50 * C.size)
+    p, q = np.ascontiguousarray(p), np.ascontiguousarray(q)
     plan, log = ot.emd(
         p, q, np.ascontiguousarray(C), steps, log=True, center_dual=False, check_marginals=False
     )

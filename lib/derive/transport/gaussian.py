@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite, check_precision, finite_or_explained
 from derive.transport._validate import check_epsilon, check_points, check_probability, uniform
 
 
@@ -30,8 +31,8 @@ def bures_wasserstein(
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If a covariance is not symmetric, or has an eigenvalue below -1e-10 (1e-5 in
-            float32) times its largest.
+        ValueError: If a number is not finite, or a covariance is not symmetric or has an
+            eigenvalue below -1e-10 (1e-5 in float32) times its largest.
 
     Source:
         Dowson and Landau (1982). Texts that drop the inner root, or write $\operatorname{tr}
@@ -44,7 +45,8 @@ def bures_wasserstein(
     """
     roots = _singular_values(S1, S2)
     traces = _trace(S1) + _trace(S2)
-    return (m1 - m2).square().sum(dim=-1) + (traces - 2 * roots.sum(dim=-1)).clamp(min=0)
+    result = (m1 - m2).square().sum(dim=-1) + (traces - 2 * roots.sum(dim=-1)).clamp(min=0)
+    return finite_or_explained("bures_wasserstein", result, m1=m1, S1=S1, m2=m2, S2=S2)
 
 
 @typed
@@ -71,14 +73,17 @@ def gaussian_map(
     """
     values, vectors = _eigen("S1", S1)
     if (values <= torch.finfo(S1.dtype).eps * values.amax(dim=-1, keepdim=True)).any():
-        raise ValueError("gaussian_map needs a positive definite S1; no map spreads a flat law.")
+        raise ValueError(
+            "gaussian_map needs a positive definite S1, got an eigenvalue "
+            f"{values.min().item():.3g}; no map spreads a flat law."
+        )
     _eigen("S2", S2)
     root = _power(values, vectors, 0.5)
     inverse = _power(values, vectors, -0.5)
     middle = root @ S2 @ root
     inner, turn = torch.linalg.eigh((middle + middle.mT) / 2)
     T = inverse @ _power(inner.clamp(min=0), turn, 0.5) @ inverse
-    return (T + T.mT) / 2
+    return finite_or_explained("gaussian_map", (T + T.mT) / 2, S1=S1, S2=S2)
 
 
 @typed
@@ -105,7 +110,8 @@ def gaussian_sinkhorn(
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If epsilon <= 0, or one of S1, S2 is no covariance.
+        ValueError: If epsilon <= 0 or beyond all scales, a number is not finite, or one of S1, S2
+            is no covariance.
 
     Source:
         Janati, Muzellec, Peyré, Cuturi (NeurIPS 2020), theorem 1.
@@ -116,12 +122,15 @@ def gaussian_sinkhorn(
         1.2451
     """
     check_epsilon(epsilon)
+    if not 1e-150 < epsilon < 1e150:
+        raise ValueError(f"epsilon must have a square that is a float, got {epsilon}.")
     variance = epsilon / 2
     D = (4 * _singular_values(S1, S2).square() + variance**2).sqrt()
     # d sigma² (1 - log 2 sigma²) + sigma² log det(D + sigma²), joined before they cancel.
     entropy = variance * (1 + ((D + variance) / (2 * variance)).log())
     means = (m1 - m2).square().sum(dim=-1)
-    return means + _trace(S1) + _trace(S2) + (entropy - D).sum(dim=-1)
+    result = means + _trace(S1) + _trace(S2) + (entropy - D).sum(dim=-1)
+    return finite_or_explained("gaussian_sinkhorn", result, m1=m1, S1=S1, m2=m2, S2=S2)
 
 
 @typed
@@ -158,6 +167,7 @@ def gelbrich(
     """
     check_points("x", x)
     check_points("y", y)
+    check_precision("gelbrich", x)
     moments = []
     for name, points, given in (("p", x, p), ("q", y, q)):
         weights = uniform(points) if given is None else given
@@ -166,12 +176,15 @@ def gelbrich(
         moments.append((mean, weights.sqrt()[:, None] * (points - mean)))
     (mean_x, X), (mean_y, Y) = moments
     if x.shape[1] < min(len(x), len(y)):
-        left, right = (torch.linalg.qr(half, mode="r").R for half in (X, Y))
+        # The derivative of R asks for Q.
+        mode = "reduced" if X.requires_grad or Y.requires_grad else "r"
+        left, right = (torch.linalg.qr(half, mode=mode).R for half in (X, Y))
     else:
         left, right = X, Y
     nuclear = torch.linalg.svdvals(left @ right.mT).sum()
     bures = (X.square().sum() + Y.square().sum() - 2 * nuclear).clamp(min=0)
-    return (mean_x - mean_y).square().sum() + bures
+    result = (mean_x - mean_y).square().sum() + bures
+    return finite_or_explained("gelbrich", result, x=x, y=y)
 
 
 def _singular_values(S1: Tensor, S2: Tensor) -> Tensor:
@@ -183,8 +196,10 @@ def _singular_values(S1: Tensor, S2: Tensor) -> Tensor:
 
 
 def _eigen(name: str, S: Tensor) -> tuple[Tensor, Tensor]:
-    if not torch.isfinite(S).all():
-        raise ValueError(f"{name} must be finite.")
+    check_precision("an eigendecomposition", S)
+    check_finite(name, S)
+    if S.numel() == 0:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(S.shape)}.")
     tolerance = 1e-10 if S.dtype == torch.float64 else 1e-5
     size = S.abs().amax(dim=(-2, -1), keepdim=True)
     if ((S - S.mT).abs() > tolerance * size).any():

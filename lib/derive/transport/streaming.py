@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite
 from derive.transport._blocks import Clouds, clouds, cost_blocks, log_sum, lowest, spread
 from derive.transport._sweeps import Sinkhorn, alternate, exp_, interval
 from derive.transport._validate import (
@@ -83,6 +84,8 @@ def sinkhorn_points(
     p, q = _weights(x, p, "p"), _weights(y, q, "q")
     pairs = clouds(x, y, cost, block)
     log_p, log_q = p.log(), q.log()
+    if start is not None:
+        check_finite("start", start)
 
     def update_f(g: Tensor, eps: float) -> Tensor:
         return -eps * log_sum(pairs, g / eps + log_q, eps)
@@ -138,11 +141,13 @@ def certificate_points(
 
     Returns:
         The bounds, widened by 8 (d + 4) machine epsilons of the dtype times the largest cost and
-        price, which covers the rounding of the costs and of sums over them.
+        price, which covers the rounding of the costs and of sums over them. `upper` is infinite
+        where epsilon is so small that the plan overflows.
 
     Raises:
         TypeError: If the shapes disagree or the entries are not floating point.
-        ValueError: If epsilon <= 0, a number is not finite, or p or q is no probability.
+        ValueError: If epsilon <= 0 or so small that potentials overflow when divided by it, a
+            number is not finite, or p or q is no probability.
 
     Example:
         >>> x, zero = torch.tensor([[0.0], [1.0]]), torch.zeros(2)
@@ -152,10 +157,16 @@ def certificate_points(
     """
     check_epsilon(epsilon)
     if not (torch.isfinite(f).all() and torch.isfinite(g).all()):
-        raise ValueError("certificate_points needs finite potentials f and g.")
+        raise ValueError("certificate_points needs finite potentials, got NaN or infinity.")
     p, q = _weights(x, p, "p"), _weights(y, q, "q")
     pairs = clouds(x, y, cost, block)
     prices = f.abs().max().item() + g.abs().max().item()
+    largest = (prices + pairs.largest_cost) / epsilon
+    if not largest < torch.finfo(x.dtype).max:
+        raise ValueError(
+            f"certificate_points: potentials and costs up to {prices + pairs.largest_cost:.3g} "
+            f"overflow when divided by epsilon={epsilon:.3g}."
+        )
     margin = pairs.margin * (1 + prices / max(pairs.largest_cost, torch.finfo(x.dtype).tiny))
     nowhere = x.new_tensor(-torch.inf)
     best_g = lowest(pairs.turned, torch.where(p > 0, f, nowhere))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from derive._typing import typed
+from derive._validate import check_finite, finite_or_explained
 from derive.weight_scale._layers import weight_layers
 
 
@@ -166,10 +167,10 @@ def equilibrium(eta: float, weight_decay: float, gradient: float = 1.0) -> Equil
         3.62
     """
     shrink = _shrink(eta, weight_decay)
-    if weight_decay == 0 or gradient <= 0:
+    if weight_decay == 0 or not 0 < gradient < 1e100:
         raise ValueError(
-            "equilibrium needs weight_decay > 0 and gradient > 0, without which the norm grows or "
-            f"falls for ever; got {weight_decay} and {gradient}."
+            "equilibrium needs weight_decay > 0 and 0 < gradient < 1e100, without which the norm "
+            f"grows or falls for ever; got {weight_decay} and {gradient}."
         )
     pull = weight_decay * (1 + shrink)  # lambda (2 - eta lambda)
     norm = (eta * gradient**2 / pull) ** 0.25
@@ -195,7 +196,7 @@ def corrected_decay(eta: float, eta_max: float, weight_decay: float) -> float:
         0.01
     """
     _shrink(eta_max, weight_decay)
-    if eta < 0:
+    if not eta >= 0:
         raise ValueError(f"corrected_decay needs eta >= 0, got eta={eta}.")
     if eta > eta_max:
         raise ValueError(f"corrected_decay needs eta <= eta_max, got {eta} > {eta_max}.")
@@ -219,14 +220,20 @@ def angular_updates(history: Float[Tensor, "steps d"]) -> Float[Tensor, " update
     if len(history) < 2:
         raise ValueError(f"angular_updates needs at least 2 weight vectors, got {len(history)}.")
     norms = history.norm(dim=1, keepdim=True)
-    if not ((norms > 0) & norms.isfinite()).all():
-        raise ValueError("angular_updates: a weight vector is zero or not finite.")
+    usable = (norms > 0) & norms.isfinite()
+    if not usable.all():
+        step = int(usable.logical_not()[:, 0].nonzero()[0])
+        raise ValueError(
+            "angular_updates needs vectors whose norms are positive and finite, got one of norm "
+            f"{norms[step].item():.3g} at step {step}."
+        )
     directions = history / norms
     apart = (directions[1:] - directions[:-1]).norm(dim=1)
     together = (directions[1:] + directions[:-1]).norm(dim=1)
     return 2 * torch.atan2(apart, together)
 
 
+@typed
 @dataclass(frozen=True)
 class ScaleInvariantQuadratic:
     r"""$\tfrac12 w^\top A w / \|w\|^2$: the smallest loss that does not see the norm of w.
@@ -236,7 +243,8 @@ class ScaleInvariantQuadratic:
             eigenvalue.
 
     Raises:
-        ValueError: If A is not square and symmetric.
+        TypeError: If A is no matrix of floating-point numbers.
+        ValueError: If A is not finite, not square or not symmetric.
 
     Example:
         >>> loss = ScaleInvariantQuadratic(torch.diag(torch.tensor([1.0, 3.0])))
@@ -245,25 +253,43 @@ class ScaleInvariantQuadratic:
         (tensor(1.), tensor(1.), tensor([-0.5000,  0.5000]))
     """
 
-    A: Tensor
+    A: Float[Tensor, "rows columns"]
 
     def __post_init__(self) -> None:
-        A = self.A
-        if A.ndim != 2 or A.shape[0] != A.shape[1] or not torch.allclose(A, A.mT):
+        if self.A.is_meta:
+            raise TypeError("ScaleInvariantQuadratic needs numbers, got a meta tensor.")
+        check_finite("A", self.A)
+        rows, columns = self.A.shape
+        if rows != columns or rows == 0 or not torch.allclose(self.A, self.A.mT):
             raise ValueError(
-                f"ScaleInvariantQuadratic needs a symmetric matrix, got shape {tuple(A.shape)}."
+                "ScaleInvariantQuadratic needs a symmetric matrix, got shape "
+                f"{tuple(self.A.shape)}."
             )
 
     @typed
     def __call__(self, w: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """The loss at w."""
-        return ((w @ self.A) * w).sum(dim=-1) / (2 * w.square().sum(dim=-1))
+        """The loss at w.
+
+        Raises:
+            TypeError: If w has another dtype than A.
+            ValueError: If w has another length than A, is zero or not finite.
+        """
+        self._require(w)
+        value = ((w @ self.A) * w).sum(dim=-1) / (2 * w.square().sum(dim=-1))
+        return finite_or_explained("the loss at a w that is zero, or", value, w=w)
 
     @typed
     def gradient(self, w: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         r"""$(Aw - 2\mathcal L(w)\,w)/\|w\|^2$: orthogonal to w, of size 1/‖w‖."""
+        value = self(w)
         square = w.square().sum(dim=-1, keepdim=True)
-        return (w @ self.A - 2 * self(w)[..., None] * w) / square
+        return (w @ self.A - 2 * value[..., None] * w) / square
+
+    def _require(self, w: Tensor) -> None:
+        if w.dtype != self.A.dtype:
+            raise TypeError(f"the loss computes in {self.A.dtype}, got w in {w.dtype}.")
+        if w.shape[-1] != len(self.A):
+            raise ValueError(f"the loss takes vectors of {len(self.A)}, got {w.shape[-1]}.")
 
 
 def _require_rate(eta: float) -> None:
@@ -274,7 +300,7 @@ def _require_rate(eta: float) -> None:
 def _shrink(eta: float, weight_decay: float) -> float:
     """1 - eta lambda, which must be positive: otherwise a step turns the weights round."""
     _require_rate(eta)
-    if weight_decay < 0:
+    if not weight_decay >= 0:
         raise ValueError(f"weight_decay must be >= 0, got {weight_decay}.")
     if eta * weight_decay >= 1:
         raise ValueError(

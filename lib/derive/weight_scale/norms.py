@@ -1,5 +1,6 @@
 """Norms of weights, and which of them a rescaling can change (chapter `weight-scale`)."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from derive._typing import typed
+from derive._validate import check_finite, check_precision
 from derive.weight_scale._layers import (
     ELEMENTWISE,
     WEIGHTED,
@@ -146,9 +148,10 @@ def weissi(
         >>> weissi(net, lambda_1=1, lambda_2=0.5).item()
         1.0
     """
-    if lambda_1 < 0 or lambda_2 < 0 or floor <= 0:
+    finite = max(lambda_1, lambda_2, floor) < math.inf
+    if not (lambda_1 >= 0 and lambda_2 >= 0 and floor > 0 and finite):
         raise ValueError(
-            "weissi needs lambda_1 >= 0, lambda_2 >= 0 and floor > 0, "
+            "weissi needs finite lambda_1 >= 0, lambda_2 >= 0 and floor > 0, "
             f"got {lambda_1}, {lambda_2} and {floor}."
         )
     norms = layer_norms(net).clamp(min=floor)
@@ -177,7 +180,7 @@ def path_norm(
 
     Raises:
         ValueError: If a layer is not supported (pooling is not: a maximum is no sum of paths),
-            order < 1, or the shape is needed and missing.
+            order < 1, or the shape is needed and missing, or is another.
 
     Source:
         Neyshabur, Salakhutdinov, Srebro (NeurIPS 2015), without biases.
@@ -191,6 +194,8 @@ def path_norm(
     """
     if order < 1:
         raise ValueError(f"path_norm needs order >= 1, got {order}.")
+    if shape is not None and not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError(f"path_norm needs a shape of positive integers, got {shape!r}.")
     layers = weight_layers(net)
     if shape is None:
         if not isinstance(layers[0].module, nn.Linear):
@@ -201,6 +206,11 @@ def path_norm(
         shape = (layers[0].module.in_features,)
     h = layers[0].weight.new_ones(1, *shape)
     for name, module in leaves(net):
+        if isinstance(module, nn.Linear) and h.shape[-1] != module.in_features:
+            raise ValueError(
+                f"path_norm: layer '{name}' takes {module.in_features} features, got "
+                f"{h.shape[-1]} with shape={tuple(shape)}."
+            )
         if isinstance(module, WEIGHTED):
             powers = {key: p.abs() ** order for key, p in module.named_parameters()}
             h = functional_call(module, powers, (h,))
@@ -246,24 +256,30 @@ def spectral_norm(
             otherwise fixed pseudo-random numbers.
 
     Raises:
+        TypeError: If the shapes disagree, or W is in half precision.
         ValueError: If W is zero or not finite, or tol or max_iters is not positive, or the start
-            is in the null space of W.
+            is not finite or in the null space of W.
         ConvergenceError: If the residual is larger after `max_iters` steps.
 
     Example:
         >>> round(spectral_norm(torch.diag(torch.tensor([3.0, 4.0]))).norm.item(), 4)
         4.0
     """
-    if tol <= 0 or max_iters < 1:
+    if not 0 < tol < math.inf or max_iters < 1:
         raise ValueError(f"spectral_norm needs tol > 0, max_iters >= 1, got {tol}, {max_iters}.")
+    check_precision("spectral_norm", W)
     A = W.detach()
     size = A.norm().item()
-    if not 0 < size < float("inf"):
+    if not 0 < size < math.inf:
         raise ValueError(f"spectral_norm needs a matrix that is finite and not zero, got {size}.")
     if start is None:
         generator = torch.Generator().manual_seed(0)  # fixed: the result depends on W alone
         start = torch.randn(A.shape[1], generator=generator, dtype=torch.float64).to(A)
-    v = start / start.norm()
+    check_finite("start", start)
+    length = start.norm()
+    if not 0 < length < math.inf:
+        raise ValueError(f"spectral_norm needs a start of positive length, got {length.item()}.")
+    v = start / length
     residual, num_iters = float("inf"), 0
     while residual > tol:
         if num_iters == max_iters:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from derive._typing import typed
+from derive._validate import check_precision
 from derive.weight_scale._layers import (
     ELEMENTWISE,
     Layer,
@@ -59,6 +60,8 @@ def rescale_(
         True
     """
     layers = weight_layers(net, check=check)
+    if isinstance(gammas, Tensor):
+        gammas = gammas.tolist()
     factors = [float(gamma) for gamma in gammas]
     if len(factors) != len(layers):
         names = ", ".join(layer.name for layer in layers)
@@ -72,6 +75,8 @@ def rescale_(
                 f"rescale_ needs 0 < gamma < inf, got {gamma} for layer '{layer.name}'; "
                 "homogeneity holds for positive factors only."
             )
+    if not 0 < math.prod(factors) < math.inf:
+        raise ValueError(f"rescale_: the product of all gammas overflows, got {factors}.")
     cumulative = 1.0
     with torch.no_grad():
         for layer, gamma in zip(layers, factors, strict=True):
@@ -149,6 +154,10 @@ def balance_neurons_(
         >>> balance_neurons_(net).factors
         [tensor([0.5000], dtype=torch.float64)]
     """
+    if not 0 < tol < math.inf or max_sweeps < 1:
+        raise ValueError(
+            f"balance_neurons_ needs tol > 0 and max_sweeps >= 1, got {tol} and {max_sweeps}."
+        )
     layers = _dense(net)
     squares = [layer.weight.detach().double().square() for layer in layers]
     _require_live(layers, squares)
@@ -252,7 +261,11 @@ def balance_attention(W_Q: Float[Tensor, "k d"], W_K: Float[Tensor, "k d"]) -> B
         )
     for name, W in (("W_Q", W_Q), ("W_K", W_K)):
         if not W.isfinite().all():
-            raise ValueError(f"balance_attention: {name} has an entry that is not finite.")
+            place = tuple(W.isfinite().logical_not().nonzero()[0].tolist())
+            raise ValueError(
+                f"balance_attention: {name} must be finite, got {W[place].item()} at {place}."
+            )
+        check_precision("balance_attention", W)
     Q, R = torch.linalg.qr(W_Q.mT)
     P, S = torch.linalg.qr(W_K.mT)
     U, values, Vh = torch.linalg.svd(R @ S.mT)

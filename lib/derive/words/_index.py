@@ -39,10 +39,13 @@ class Texts:
 
     def __init__(self, docs: Documents, distance: Distance):
         self.distance = distance
-        self.vectors = docs.vectors.double().numpy()
+        self.vectors = docs.vectors.detach().double().cpu().numpy()
+        largest = np.abs(self.vectors).max(initial=0)
+        if largest > 1e150:
+            raise ValueError(f"distances overflow: got vectors with entries up to {largest:.3g}.")
         self.words, self.offsets = docs.words.numpy(), docs.offsets.numpy()
         self.lengths = np.diff(self.offsets)
-        weights = docs.weights.numpy()
+        weights = docs.weights.detach().numpy()
         if distance == "wrd":
             norms = np.sqrt(np.einsum("vd,vd->v", self.vectors, self.vectors))
             _require_directions(self.words, self.offsets, norms)

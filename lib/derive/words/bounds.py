@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import finite_or_explained
 from derive.transport import cost_matrix
 from derive.words.distances import directions, text_weights
 
@@ -30,7 +31,8 @@ def wcd(
         >>> wcd(torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]]))
         tensor(3.)
     """
-    return (mean(x, text_weights("x", x, p)) - mean(y, text_weights("y", y, q))).norm(dim=-1)
+    between = mean(x, text_weights("x", x, p)) - mean(y, text_weights("y", y, q))
+    return finite_or_explained("wcd", between.norm(dim=-1), x=x, y=y)
 
 
 @typed
@@ -61,7 +63,10 @@ def projected_bound(
     if direction is None:
         direction = mean(x, p) - mean(y, q)  # zero where the centroids agree: the bound is 0
     elif not torch.isfinite(direction).all() or not (direction.norm(dim=-1) > 0).all():
-        raise ValueError("projected_bound needs a finite direction other than zero.")
+        raise ValueError(
+            "projected_bound needs a finite direction other than zero, got one of length "
+            f"{direction.norm(dim=-1).min().item():.3g}."
+        )
     unit = direction / direction.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     return on_a_line(x @ unit[..., None], y @ unit[..., None], p, q)
 

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import finite_or_explained
 from derive.transport import cost_matrix, emd_cost
 
 
@@ -119,6 +120,7 @@ def directions(name: str, x: Tensor, p: Tensor | None) -> tuple[Tensor, Tensor]:
     """Unit vectors, and weights proportional to count times norm."""
     counts = text_weights(name, x, p)
     norms = x.norm(dim=-1)
+    finite_or_explained("the norm of a word", norms, **{name: x})
     zero = (norms == 0) & (counts > 0)
     if zero.any():
         row = int(zero.nonzero()[0, -1])

@@ -9,7 +9,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from derive._typing import typed
-from derive.words.vectors import WordVectors
+from derive._validate import check_finite
+from derive.words.vectors import WordVectors, require_tokens
 
 
 @typed
@@ -18,6 +19,11 @@ class Documents:
     """Texts as rows of a sparse matrix: text i owns the entries offsets[i] to offsets[i + 1].
 
     `docs[i]` is the pair (vectors, weights) of text i, `docs.part(a, b)` a smaller collection.
+
+    Raises:
+        TypeError: If the shapes disagree or the entries are of another kind.
+        ValueError: If the offsets do not cut the entries into texts of at least one word, a word
+            has no vector, a vector is not finite, or a weight not finite and positive.
     """
 
     vectors: Float[Tensor, "V d"]
@@ -30,6 +36,28 @@ class Documents:
     dropped: int = 0
     """Tokens that had no vector."""
 
+    def __post_init__(self) -> None:
+        if any(x.is_meta for x in (self.vectors, self.offsets, self.words, self.weights)):
+            raise TypeError("documents must hold numbers, got tensors on the meta device.")
+        check_finite("vectors", self.vectors)
+        offsets, entries = self.offsets, len(self.words)
+        if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != entries:
+            raise ValueError(
+                f"offsets must lead from 0 to the {entries} entries, got {offsets.tolist()[:9]}."
+            )
+        if not (offsets.diff() > 0).all():
+            raise ValueError(f"each text needs an entry, got offsets {offsets.tolist()[:9]}.")
+        low, high = int(self.words.min()), int(self.words.max())
+        if low < 0 or high >= len(self.vectors):
+            raise ValueError(
+                f"words must be rows of the {len(self.vectors)} vectors, got {low} to {high}."
+            )
+        if not (torch.isfinite(self.weights) & (self.weights > 0)).all():
+            raise ValueError(
+                "weights must be finite and positive, got values from "
+                f"{self.weights.min().item():.3g} to {self.weights.max().item():.3g}."
+            )
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -39,6 +67,7 @@ class Documents:
         low, high = self.offsets[number % len(self)], self.offsets[number % len(self) + 1]
         return self.vectors[self.words[low:high]], self.weights[low:high]
 
+    @typed
     def part(self, start: int, stop: int) -> "Documents":
         """Documents start to stop - 1, on the same vectors; `dropped` stays that of all.
 
@@ -72,8 +101,9 @@ def documents(
             a word's weight is its count times this factor.
 
     Raises:
-        ValueError: If there is no text, a text has no word with a vector, a vector is not
-            finite, or an importance is not positive.
+        TypeError: If a word is no string.
+        ValueError: If there is no text, a text has no word with a vector, or there is not one
+            positive importance for each vector.
 
     Example:
         >>> vectors = WordVectors(["cat", "dog"], torch.eye(2))
@@ -83,11 +113,15 @@ def documents(
     """
     if not tokens:
         raise ValueError("documents needs at least one text, got none.")
-    if not torch.isfinite(vectors.vectors).all():
-        row = int((~torch.isfinite(vectors.vectors)).any(dim=1).nonzero()[0])
-        raise ValueError(f"the vector of {vectors.words[row]!r} is not finite.")
+    require_tokens(tokens)
+    if importance is not None and len(importance) != len(vectors):
+        raise ValueError(f"importance must be {len(vectors)} numbers, got {len(importance)}.")
     if importance is not None and not (torch.isfinite(importance) & (importance > 0)).all():
-        raise ValueError("importance must be positive and finite; leave words out of the texts.")
+        raise ValueError(
+            "importance must be positive and finite, got values from "
+            f"{importance.min().item():.3g} to {importance.max().item():.3g}; leave words out of "
+            "the texts."
+        )
     index = vectors.index
     offsets, words, counts = [0], list[int](), list[int]()
     for number, text in enumerate(tokens):

@@ -48,6 +48,7 @@ def load_vectors(
 
     Raises:
         FileNotFoundError: If there is no such file.
+        TypeError: If one of `words` is no string.
         ValueError: If the file is broken. The message has the line number, or the byte offset in
             a binary file, what was found, and what was expected.
 
@@ -61,6 +62,11 @@ def load_vectors(
     path = Path(path)
     if limit is not None and limit < 1:
         raise ValueError(f"load_vectors needs limit >= 1, got {limit}.")
+    for word in words or ():
+        if not isinstance(word, str):
+            raise TypeError(f"words must be strings, got {word!r}.")
+    if path.is_dir():
+        raise ValueError(f"load_vectors needs a file, got the folder {path.name!r}.")
     wanted = None if words is None else frozenset(words)
     with _opened(path) as file:
         if format == "auto":
@@ -131,7 +137,8 @@ def _text_rows(
             yield word, None
             continue
         try:
-            row = np.array(fields[-dimension:], dtype="S").astype(np.float32)
+            with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+                row = np.array(fields[-dimension:], dtype="S").astype(np.float32)
         except ValueError:
             bad = next(field for field in fields[-dimension:] if not _is_number(field))
             raise ValueError(

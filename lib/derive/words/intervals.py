@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from derive._typing import typed
+from derive.device import as_device
 from derive.transport import certificate, gibbs_plan, sinkhorn
 from derive.words._index import Distance, Index, Query, Texts, compact, query_of
 from derive.words.documents import Documents
@@ -137,7 +138,9 @@ def sinkhorn_intervals(
         dtype: float32 costs some width, and is several times faster.
 
     Raises:
-        ValueError: If epsilon or num_sweeps is not positive, or (WRD) a word has the zero vector.
+        TypeError: If dtype is not float32 or float64.
+        ValueError: If epsilon or num_sweeps is not positive, there is no such device, or (WRD) a
+            word has the zero vector.
 
     Example:
         >>> from derive.words import WordVectors, documents
@@ -151,6 +154,9 @@ def sinkhorn_intervals(
             f"queries have vectors of {queries.vectors.shape[1]} dimensions, documents of "
             f"{docs.vectors.shape[1]}: distances need a common space."
         )
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"sinkhorn_intervals computes in float32 or float64, got {dtype}.")
+    device = as_device(device)
     texts, index = Texts(queries, distance), Index(compact(docs), distance)
     everything = np.arange(len(index))
     lower = torch.empty(len(queries), len(index), dtype=torch.float64)

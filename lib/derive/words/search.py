@@ -135,6 +135,9 @@ def _require(queries, docs, k, distance, bounds, shards) -> None:
             f"{docs.vectors.shape[1]}: distances need a common space."
         )
     for stage in bounds:
+        if not isinstance(stage, str) or stage not in (*STAGES, "prices"):
+            names = ", ".join((*STAGES, "prices"))
+            raise TypeError(f"bounds must be among {names}; got {stage!r}.")
         if ONLY_FOR.get(stage, distance) != distance:
             raise ValueError(f"the bound {stage!r} is for {ONLY_FOR[stage]}, not for {distance}.")
 

@@ -19,13 +19,22 @@ from derive.words.corpus import STOP_WORDS
 Sparse = Any  # a SciPy sparse array: scipy.sparse is imported when first needed
 
 
+@typed
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words in the order of their frequency, the most frequent first; ties alphabetically."""
+    """Words in the order of their frequency, the most frequent first; ties alphabetically.
+
+    Raises:
+        TypeError: If a word is no string, or the counts are no vector of integers.
+        ValueError: If there are not as many counts as words.
+    """
 
     words: list[str]
     counts: Int64[Tensor, " V"]
     """How often each occurs in the texts that the vocabulary was made from."""
+
+    def __post_init__(self) -> None:
+        _require_words(self.words, self.counts)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -36,12 +45,24 @@ class Vocabulary:
         return {word: i for i, word in enumerate(self.words)}
 
 
+@typed
 @dataclass(frozen=True)
 class WordVectors:
-    """A vector for each word."""
+    """A vector for each word.
+
+    Raises:
+        TypeError: If a word is no string, or the vectors are no matrix of floating-point numbers.
+        ValueError: If there are not as many vectors as words, or an entry is not finite.
+    """
 
     words: list[str]
     vectors: Float[Tensor, "V d"]
+
+    def __post_init__(self) -> None:
+        _require_words(self.words, self.vectors)
+        if not torch.isfinite(self.vectors).all():
+            row = int((~torch.isfinite(self.vectors)).any(dim=1).nonzero()[0])
+            raise ValueError(f"the vector of {self.words[row]!r} is not finite.")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -72,6 +93,7 @@ def build_vocabulary(
         stop: Words to leave out in any case.
 
     Raises:
+        TypeError: If a word is no string.
         ValueError: If there is no text, a limit makes no sense, or no word is left.
 
     Example:
@@ -79,6 +101,7 @@ def build_vocabulary(
         >>> build_vocabulary(texts, min_count=2, max_share=0.7, stop=frozenset()).words
         ['cat', 'sat']
     """
+    require_tokens(tokens)
     if not tokens or min_count < 1 or not 0 < max_share <= 1:
         raise ValueError(
             "build_vocabulary needs a text, min_count >= 1 and max_share in (0, 1]; got "
@@ -113,6 +136,7 @@ def cooccurrence(tokens: list[list[str]], vocabulary: Vocabulary, *, window: int
         once from either side, as in the sum over ordered pairs.
 
     Raises:
+        TypeError: If a word is no string.
         ValueError: If window < 1, or no two words of the vocabulary are neighbours.
 
     Example:
@@ -125,6 +149,7 @@ def cooccurrence(tokens: list[list[str]], vocabulary: Vocabulary, *, window: int
 
     if window < 1:
         raise ValueError(f"cooccurrence needs window >= 1, got {window}.")
+    require_tokens(tokens)
     index, size = vocabulary.index, len(vocabulary)
     known = [[index[word] for word in text if word in index] for text in tokens]
     words = np.fromiter(chain.from_iterable(known), dtype=np.int64)
@@ -135,7 +160,10 @@ def cooccurrence(tokens: list[list[str]], vocabulary: Vocabulary, *, window: int
         pairs.append(words[:-step][same_text] * size + words[step:][same_text])
     joint, counts = np.unique(np.concatenate(pairs), return_counts=True)
     if not len(joint):
-        raise ValueError("cooccurrence: no two words of the vocabulary are neighbours in a text.")
+        raise ValueError(
+            "cooccurrence: no two words of the vocabulary are neighbours in a text, got "
+            f"{len(tokens)} texts with {len(words)} words of the vocabulary."
+        )
     places = (joint // size, joint % size)
     one_way = csr_array((counts.astype(float), places), shape=(size, size))
     return (one_way + one_way.T).tocsr()
@@ -158,7 +186,9 @@ def ppmi(counts: Sparse, *, shift: float = 5.0, alpha: float = 0.75) -> Sparse:
         A SciPy CSR array of the shape of `counts`.
 
     Raises:
-        ValueError: If shift or alpha is not positive, or a word has no co-occurrence.
+        TypeError: If counts is no sparse matrix of real numbers.
+        ValueError: If shift or alpha is not positive and finite, or counts are negative, not finite
+            or not square, or a word has no co-occurrence.
 
     Source:
         Levy, Goldberg (NeurIPS 2014) for the shift; Levy, Goldberg, Dagan (TACL 2015) for alpha.
@@ -169,15 +199,20 @@ def ppmi(counts: Sparse, *, shift: float = 5.0, alpha: float = 0.75) -> Sparse:
         array([[0.   , 0.693],
                [0.693, 0.   ]])
     """
-    if shift <= 0 or alpha <= 0:
-        raise ValueError(f"ppmi needs shift > 0 and alpha > 0, got {shift} and {alpha}.")
-    counts = counts.tocoo()
+    if not (0 < shift < math.inf and 0 < alpha <= 100):
+        raise ValueError(
+            f"ppmi needs shift > 0 and alpha > 0 (up to 100), got {shift} and {alpha}."
+        )
+    counts = _counts("ppmi", counts)
     rows, columns = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (1, 0))
     if not (rows > 0).all():
         raise ValueError(
             f"ppmi: word {int(np.argmin(rows))} has no neighbour at all; raise min_count or window."
         )
-    smoothed = columns**alpha
+    with np.errstate(over="ignore"):
+        smoothed = columns**alpha
+    if not 0 < smoothed.sum() < math.inf:
+        raise ValueError(f"ppmi: counts up to {columns.max():.3g} to the power {alpha} overflow.")
     smoothed /= smoothed.sum()
     i, j = counts.coords
     values = np.log(counts.data / (rows[i] * smoothed[j])) - math.log(shift)
@@ -202,7 +237,9 @@ def svd_embed(
         seed: Of the starting vector.
 
     Raises:
-        ValueError: If d is not in [1, min(M.shape)), or power is negative.
+        TypeError: If M is no sparse matrix of real numbers.
+        ValueError: If d is not in [1, min(M.shape)), seed or power is negative, or M is zero, not
+            finite, or beyond the range of squares.
 
     Source:
         Levy, Goldberg, Dagan (TACL 2015) for power = 1/2, the symmetric choice.
@@ -215,16 +252,25 @@ def svd_embed(
     """
     from scipy.sparse.linalg import svds
 
-    if not 1 <= d < min(M.shape) or power < 0:
+    largest = float(np.abs(_sparse("svd_embed", M).data).max(initial=0))
+    if not 1 <= d < min(M.shape) or not 0 <= power < math.inf:
         raise ValueError(
             f"svd_embed needs 1 <= d < {min(M.shape)} and power >= 0, got d={d}, power={power}."
         )
+    if not 1e-150 < largest < 1e150:
+        raise ValueError(f"svd_embed needs entries whose squares are floats, got up to {largest}.")
+    if seed < 0:
+        raise ValueError(f"svd_embed needs seed >= 0, got {seed}.")
     start = np.random.default_rng(seed).standard_normal(min(M.shape))
     U, S, _ = svds(M, k=d, v0=start)
     order = np.argsort(-S, kind="stable")
     U, S = U[:, order], S[order]
     leading = U[np.abs(U).argmax(axis=0), np.arange(d)]
-    return torch.from_numpy(U * np.sign(leading) * S**power)
+    with np.errstate(over="ignore"):
+        scale = S**power
+    if not np.isfinite(scale).all():
+        raise ValueError(f"svd_embed: singular values to the power {power} overflow.")
+    return torch.from_numpy(U * np.sign(leading) * scale)
 
 
 @typed
@@ -234,7 +280,9 @@ def information_gain(counts: Sparse) -> Float64[Tensor, " V"]:
     O(nonzeros). Rare words have large values for want of data: see the chapter.
 
     Raises:
-        ValueError: If a word has no co-occurrence.
+        TypeError: If counts is no sparse matrix of real numbers.
+        ValueError: If counts are negative, not finite or not square, or a word has no
+            co-occurrence.
 
     Source:
         Oyama, Yokoi, Shimodaira (EMNLP 2023).
@@ -244,7 +292,7 @@ def information_gain(counts: Sparse) -> Float64[Tensor, " V"]:
         >>> information_gain(csr_array([[0.0, 2.0], [2.0, 0.0]])).tolist()  # log 2
         [0.6931471805599453, 0.6931471805599453]
     """
-    counts = counts.tocoo()
+    counts = _counts("information_gain", counts)
     rows, columns = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (1, 0))
     if not (rows > 0).all():
         raise ValueError(f"information_gain: word {int(np.argmin(rows))} has no neighbour at all.")
@@ -252,3 +300,43 @@ def information_gain(counts: Sparse) -> Float64[Tensor, " V"]:
     given = counts.data / rows[i]
     terms = given * np.log(given * columns.sum() / columns[j])
     return torch.from_numpy(np.bincount(i, weights=terms, minlength=counts.shape[0]))
+
+
+def require_tokens(tokens: list[list[str]]) -> None:
+    """Refuse texts that are no lists of words; the type checker looks at one word only."""
+    for number, text in enumerate(tokens):
+        if not isinstance(text, list) or not all(isinstance(word, str) for word in text):
+            shown = " ".join(repr(text).split())[:60]
+            raise TypeError(f"text {number} must be a list of words, got {shown}.")
+
+
+def _require_words(words: list[str], rows: Tensor) -> None:
+    for number, word in enumerate(words):
+        if not isinstance(word, str):
+            raise TypeError(f"word {number} must be a string, got {word!r}.")
+    if len(words) != len(rows):
+        raise ValueError(f"there are {len(words)} words, got {len(rows)} rows for them.")
+    if rows.is_meta:
+        raise TypeError("the rows are on the meta device, got no numbers.")
+
+
+def _sparse(function: str, M: Sparse) -> Sparse:
+    from scipy.sparse import issparse
+
+    if not issparse(M) or M.dtype.kind not in "biuf":
+        got = f"entries of {M.dtype}" if issparse(M) else type(M).__name__
+        raise TypeError(f"{function} needs a sparse matrix of real numbers, got {got}.")
+    return M
+
+
+def _counts(function: str, counts: Sparse) -> Sparse:
+    """Co-occurrences as coordinates, if they are some."""
+    counts = _sparse(function, counts).tocoo()
+    if counts.shape[0] != counts.shape[1] or counts.shape[0] == 0:
+        raise ValueError(f"{function} needs a square matrix, got shape {counts.shape}.")
+    if not (counts.data >= 0).all() or not np.isfinite(counts.data.sum()):
+        raise ValueError(
+            f"{function} needs counts >= 0 with a finite sum, got {counts.data.min()} to "
+            f"{counts.data.max()}."
+        )
+    return counts
