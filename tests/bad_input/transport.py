@@ -90,7 +90,11 @@ ENTRIES = (
         ot.gibbs_plan,
         lambda: problem() | {"f": normal(4, seed=2), "g": normal(3, seed=3), "epsilon": 0.5},
     ),
-    Entry(ot.pad, lambda: {"problems": [tuple(problem().values()), tuple(problem().values())]}),
+    Entry(
+        ot.pad,
+        lambda: {"problems": [tuple(problem().values()), tuple(problem().values())]},
+        answers={"problems: infinity": "infinite costs (forbidden routes) stay"},
+    ),
     Entry(ot.round_plan, lambda: {"G": plan()} | weighted()),
     Entry(
         ot.sinkhorn,

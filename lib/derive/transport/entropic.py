@@ -198,7 +198,7 @@ def pad(problems: list) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         Weights (b, n) and (b, m) and costs (b, n, m), for the largest n and m. A weight of zero
-        takes no part in anything.
+        takes no part in anything; infinite costs (forbidden routes) stay where they are.
 
     Raises:
         TypeError: If a problem is no triple of tensors of floating-point numbers.
