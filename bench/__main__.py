@@ -7,7 +7,7 @@ from pathlib import Path
 SUBJECTS = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in ("__main__", "__init__", "harness")
+    if not path.stem.startswith("_") and path.stem != "harness"
 )
 
 

@@ -8,7 +8,6 @@ more and a few less, and the difference is scaled to the number that ours used.
 import os
 import statistics
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -19,7 +18,9 @@ if __package__ in (None, ""):  # run as a file
 
 import torch
 
+from bench import _independence_peers as peers
 from bench import harness
+from bench._independence_peers import DCOR, GAMMA, HYPPO, D
 from derive.independence import (
     Gaussian,
     dcov2,
@@ -30,10 +31,8 @@ from derive.independence import (
     rbf_gram,
 )
 
-D, GAMMA = 10, 0.05
 OURS, OURS64 = "hsic, float32", "hsic, float64"
 SHIFTS, SHIFTS64 = "shifts, float32", "shifts, float64"
-HYPPO, DCOR = "hyppo Hsic", "dcor distance covariance"
 PLAIN, TRACE, LIMIT = "plain O(n²) torch, float32", "tr(KHLH) torch, float32", "exp and GEMM alone"
 INDEX, TRANSFORMS = "permuting by index, torch, float32", "its FFTs alone, float32"
 
@@ -101,13 +100,13 @@ def statistic(n: int, repeats: int, peer_repeats: int) -> dict:
         {
             OURS: lambda: hsic(x, y, kernel, kernel),
             OURS64: lambda: hsic(x64, y64, kernel, kernel),
-            PLAIN: lambda: _plain(x, y),
-            LIMIT: lambda: _limit(x),
+            PLAIN: lambda: peers.plain(x, y),
+            LIMIT: lambda: peers.unavoidable_work(x),
         },
         repeats=repeats,
     )
-    peers = _peer_statistics(x64.numpy(), y64.numpy()) | {TRACE: lambda: _trace(x, y)}
-    runs = ours | {name: _timed(call, peer_repeats) for name, call in peers.items()}
+    others = peers.peer_statistics(x64.numpy(), y64.numpy()) | {TRACE: lambda: peers.trace(x, y)}
+    runs = ours | {name: peers.timed(call, peer_repeats) for name, call in others.items()}
     median = {name: statistics.median(times) for name, times in runs.items()}
     ratios = []
     if n == 5000:
@@ -138,7 +137,7 @@ def pvalue(n: int, repeats: int, hyppo_counts, dcor_counts, index_counts) -> dic
         {
             SHIFTS: lambda: independence_test(x, y, generator=generator, **KERNELS),
             SHIFTS64: lambda: independence_test(x64, y64, generator=generator, **KERNELS),
-            TRANSFORMS: lambda: _transforms(n),
+            TRANSFORMS: lambda: peers.bare_transforms(n),
         },
         repeats=repeats,
     )
@@ -147,13 +146,13 @@ def pvalue(n: int, repeats: int, hyppo_counts, dcor_counts, index_counts) -> dic
     times = 1 if n > 2000 else 2  # the smaller of two: a busy neighbour only adds
     a, b = x64.numpy(), y64.numpy()
     scaled = {
-        HYPPO: _scaled(
+        HYPPO: peers.scaled_seconds(
             lambda reps: peer.test(a, b, reps=reps, workers=1, auto=False),
             hyppo_counts,
             count,
             times,
         ),
-        DCOR: _scaled(
+        DCOR: peers.scaled_seconds(
             lambda reps: dcor.independence.distance_covariance_test(
                 a, b, num_resamples=reps, random_state=0
             ),
@@ -161,7 +160,9 @@ def pvalue(n: int, repeats: int, hyppo_counts, dcor_counts, index_counts) -> dic
             count,
             times,
         ),
-        INDEX: _scaled(lambda reps: _by_index(x, y, reps), index_counts, count, times),
+        INDEX: peers.scaled_seconds(
+            lambda reps: peers.permuted_by_index(x, y, reps), index_counts, count, times
+        ),
     }
     median = {name: statistics.median(times) for name, times in ours.items()}
     goals = {500: (None, None), 2000: (1000, 100), 5000: (5000, 500)}[n]
@@ -193,11 +194,11 @@ def large() -> dict:
     """Sizes whose Gram matrices would not fit, or would take hours."""
     generator = torch.Generator().manual_seed(2)
     x, y = data(20_000)
-    test = _timed(lambda: independence_test(x, y, generator=generator, **KERNELS), 1)
-    streamed = _timed(lambda: hsic(x, y, Gaussian(GAMMA), Gaussian(GAMMA)), 1)
+    test = peers.timed(lambda: independence_test(x, y, generator=generator, **KERNELS), 1)
+    streamed = peers.timed(lambda: hsic(x, y, Gaussian(GAMMA), Gaussian(GAMMA)), 1)
     many_x, many_y = torch.randn(2, 1_000_000, D, generator=generator)
     features = {"gamma_x": GAMMA, "gamma_y": GAMMA, "n_features": 128}
-    stream = _timed(lambda: hsic_rff(many_x, many_y, generator=generator, **features), 1)
+    stream = peers.timed(lambda: hsic_rff(many_x, many_y, generator=generator, **features), 1)
     return {
         "task": "large samples, float32",
         "seconds": harness.summary(
@@ -252,8 +253,8 @@ def memory_case(name: str, n: int):
         return lambda: hsic_rff(x, y, **features), lambda: hsic_rff(x[:600], y[:600], **features)
     a, b = x.numpy(), y.numpy()
     return (
-        _peer_statistics(a, b)[HYPPO if name == "hyppo" else DCOR],
-        _peer_statistics(a[:100], b[:100])[HYPPO if name == "hyppo" else DCOR],
+        peers.peer_statistics(a, b)[HYPPO if name == "hyppo" else DCOR],
+        peers.peer_statistics(a[:100], b[:100])[HYPPO if name == "hyppo" else DCOR],
     )
 
 
@@ -329,76 +330,6 @@ def power(n: int = 50, data_sets: int = 2000) -> dict:
             )
         ],
     }
-
-
-def _peer_statistics(a, b) -> dict:
-    import dcor
-    from hyppo.independence import Hsic
-
-    peer = Hsic(compute_kernel="rbf", bias=False, gamma=GAMMA)
-    return {
-        HYPPO: lambda: peer.statistic(a, b),
-        DCOR: lambda: dcor.distance_covariance_sqr(a, b),
-    }
-
-
-def _timed(call, repeats: int) -> list[float]:
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return times
-
-
-def _scaled(test, counts: tuple[int, int], wanted: int, repeats: int) -> float:
-    """Seconds for `wanted` permutations from the slope between two counts, set-up included."""
-    few, more = counts
-    first, second = (min(_timed(lambda c=c: test(c), repeats)) for c in (few, more))
-    return first + (second - first) / (more - few) * (wanted - few)
-
-
-def _gram(x):
-    squares = x.square().sum(dim=1)
-    return torch.exp(-GAMMA * (squares[:, None] + squares - 2 * x @ x.T))
-
-
-def _centre(K):
-    return K - K.mean(dim=0) - K.mean(dim=1, keepdim=True) + K.mean()
-
-
-def _plain(x, y):
-    return (_centre(_gram(x)) * _gram(y)).sum() / len(x) ** 2
-
-
-def _trace(x, y):
-    n = len(x)
-    H = torch.eye(n) - 1 / n
-    return torch.trace(_gram(x) @ H @ _gram(y) @ H) / n**2
-
-
-def _by_index(x, y, count: int):
-    K, L = _centre(_gram(x)), _gram(y)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(count):
-        order = torch.randperm(len(x), generator=generator)
-        (K * L[order][:, order]).sum()
-
-
-def _limit(x, tile: int = 2**17):
-    """What no tiled algorithm can avoid: half of two products of depth d + 2, and their exp."""
-    n, height = len(x), 64
-    width = tile // height
-    left, right = torch.ones(height, D + 2), torch.ones(D + 2, width) * -1e-2
-    out = torch.empty(height, width)
-    for _ in range(max(1, round(n * n / tile))):  # n²/2 elements, twice
-        torch.mm(left, right, out=out).exp_()
-
-
-def _transforms(n: int, block: int = 32):
-    signal = torch.ones(block, n)
-    for _ in range(max(1, round(n / block))):  # n/2 diagonals, twice
-        torch.fft.rfft(signal)
 
 
 if __name__ == "__main__":

@@ -92,8 +92,7 @@ class MixtureModel:
         self, x: Float[Tensor, "n d"], alpha: float | int = 1.0, sigma: float | int = 0.0
     ) -> Float[Tensor, "n d"]:
         """The gradient of `log_prob` in x."""
-        z, spread = self._centred(x, alpha, sigma)
-        shares = self._log_parts(z, spread).softmax(dim=1)
+        z, spread, shares = self._explained(x, alpha, sigma)
         return -self._mean_over_parts(shares, z / spread)
 
     @typed
@@ -101,8 +100,7 @@ class MixtureModel:
         self, x: Float[Tensor, "n d"], alpha: float | int, sigma: float | int
     ) -> Float[Tensor, "n d"]:
         r"""$\hat x_0 = \mathbb E[x_0\mid x]$, the perfect network."""
-        z, spread = self._centred(x, alpha, sigma)
-        shares = self._log_parts(z, spread).softmax(dim=1)
+        z, spread, shares = self._explained(x, alpha, sigma)
         shrunk = alpha * self.variances / spread * z
         return self._mean_over_parts(shares, shrunk) + shares @ self.means
 
@@ -111,8 +109,7 @@ class MixtureModel:
         self, x: Float[Tensor, "n d"], alpha: float | int, sigma: float | int
     ) -> Float[Tensor, "n d d"]:
         r"""$\operatorname{Cov}(x_0\mid x)$: within the components, and between their means."""
-        z, spread = self._centred(x, alpha, sigma)
-        shares = self._log_parts(z, spread).softmax(dim=1)
+        z, spread, shares = self._explained(x, alpha, sigma)
         parts = self._turn_back(alpha * self.variances / spread * z) + self.means
         offset = parts - (shares[:, :, None] * parts).sum(dim=1, keepdim=True)
         inside = torch.diag_embed(sigma**2 * self.variances / spread)
@@ -127,8 +124,7 @@ class MixtureModel:
         self, x: Float[Tensor, "n d"], alpha: float | int, sigma: float | int
     ) -> Float[Tensor, " n"]:
         """The trace of `denoise_cov`, without forming it."""
-        z, spread = self._centred(x, alpha, sigma)
-        shares = self._log_parts(z, spread).softmax(dim=1)
+        z, spread, shares = self._explained(x, alpha, sigma)
         parts = self._turn_back(alpha * self.variances / spread * z) + self.means
         offset = parts - (shares[:, :, None] * parts).sum(dim=1, keepdim=True)
         inside = (sigma**2 * self.variances / spread).sum(dim=1)
@@ -148,6 +144,13 @@ class MixtureModel:
         if self.axes is not None:
             z = torch.einsum("nij,nj->ni", self.axes[picked], z)
         return self.means[picked] + z
+
+    def _explained(
+        self, x: Tensor, alpha: float | int, sigma: float | int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`_centred`, and each component's share in explaining x."""
+        z, spread = self._centred(x, alpha, sigma)
+        return z, spread, self._log_parts(z, spread).softmax(dim=1)
 
     def _centred(self, x: Tensor, alpha: float, sigma: float) -> tuple[Tensor, Tensor]:
         """x minus each component's mean, in that component's axes, and the variances there."""

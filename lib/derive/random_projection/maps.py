@@ -16,6 +16,8 @@ A map is applied to blocks of rows that fit in cache: besides its output a call 
 however many rows there are.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,7 +30,7 @@ _MB = 2**20
 _MOST_ROWS = 2048
 
 
-class RandomMap:
+class RandomMap(ABC):
     """A linear map from d to k dimensions, drawn once; call it on (n, d) data.
 
     Attributes: `kind`; `d` and `k`; `p`, the length of the transform that k coordinates are
@@ -86,8 +88,9 @@ class RandomMap:
     def __repr__(self) -> str:
         return f"RandomMap(kind={self.kind!r}, d={self.d}, k={self.k}, reason={self.reason!r})"
 
+    @abstractmethod
     def _apply(self, x: Tensor, out: Tensor) -> None:
-        raise NotImplementedError
+        """Write the images of the rows of x to out."""
 
     def _witness(self, out: Tensor) -> Tensor:
         """The part of a block's output that is never finite if its input is not."""
