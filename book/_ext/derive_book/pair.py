@@ -112,8 +112,12 @@ def cells_in_step(chapter: Chapter, notebook: NotebookNode) -> int:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook beside its chapter, or wherever it is wanted."""
+    write_text(path, nbformat.writes(notebook, version=4) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write in one step: readers see the old file or the new one, never half of one."""
-    text = nbformat.writes(notebook, version=4) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False

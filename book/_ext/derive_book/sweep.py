@@ -6,8 +6,6 @@ that is slightly wrong, near 1 a standard error that is too large.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from derive_book.book import Chapter
 from derive_book.errors import BookError
 from derive_book.execute import run
+from derive_book.pair import write_text
 from derive_book.records import CHECK
 
 FOLDER = Path("lib/derive/results/sweep")
@@ -52,16 +51,10 @@ def sweep(chapter: Chapter, seeds: Iterable[int]) -> dict[str, Any]:
 def store(root: Path, result: dict[str, Any]) -> Path:
     """Write the result of one chapter where the package carries it; in one step."""
     path = root / FOLDER / f"{result['chapter']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(check, ensure_ascii=False) for check in result["checks"]]
     head = json.dumps({**result, "checks": None}, ensure_ascii=False)
     text = head.replace('"checks": null', '"checks": [\n' + ",\n".join(lines) + "\n]") + "\n"
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as half:
-        half.write(text)
-    os.chmod(half.name, 0o644)
-    os.replace(half.name, path)
+    write_text(path, text)
     return path
 
 

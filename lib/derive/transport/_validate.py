@@ -71,6 +71,19 @@ def uniform(x: Tensor) -> Tensor:
     return x.new_full((len(x),), 1 / len(x))
 
 
+def weighted_samples(
+    x: Tensor, y: Tensor, p: Tensor | None, q: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Points are finite and weights fit; returns the weights, uniform where they are left out."""
+    check_points("x", x)
+    check_points("y", y)
+    p, q = uniform(x) if p is None else p, uniform(y) if q is None else q
+    check_weights("p", p)
+    check_weights("q", q)
+    check_same_total(p, q)
+    return p, q
+
+
 def dot(a: Tensor, weights: Tensor) -> Tensor:
     """Sum of a * weights over the last axis in float64; where the weight is zero, a is ignored."""
     a, weights = a.double(), weights.double()

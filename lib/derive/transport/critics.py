@@ -11,9 +11,7 @@ from derive._validate import check_finite
 from derive.transport._validate import (
     ConvergenceError,
     check_points,
-    check_same_total,
-    check_weights,
-    uniform,
+    weighted_samples,
 )
 
 
@@ -83,12 +81,7 @@ def critic_1d_exact(
         >>> critic_1d_exact(torch.tensor([3.0]), torch.tensor([1.0])).values
         tensor([0., 2.])
     """
-    check_points("x", x)
-    check_points("y", y)
-    p, q = uniform(x) if p is None else p, uniform(y) if q is None else q
-    check_weights("p", p)
-    check_weights("q", q)
-    check_same_total(p, q)
+    p, q = weighted_samples(x, y, p, q)
     knots, order = torch.cat([x, y]).sort()
     excess = torch.cat([-p, q])[order].cumsum(dim=0)[:-1]  # G - F between the knots
     # Where the two agree up to rounding, any slope will do: 0.

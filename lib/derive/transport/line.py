@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
-from derive.transport._validate import check_points, check_same_total, check_weights, uniform
+from derive.transport._validate import weighted_samples
 
 
 @typed
@@ -44,12 +44,7 @@ def wasserstein_1d(
             f"wasserstein_1d needs a finite order >= 1, got {order}: for concave costs sorting is "
             "not optimal (book equation eq-ot-concave); use emd."
         )
-    check_points("x", x)
-    check_points("y", y)
-    p, q = uniform(x) if p is None else p, uniform(y) if q is None else q
-    check_weights("p", p)
-    check_weights("q", q)
-    check_same_total(p, q)
+    p, q = weighted_samples(x, y, p, q)
     x, by_x = x.sort()
     y, by_y = y.sort()
     F, G = p[by_x].cumsum(dim=0), q[by_y].cumsum(dim=0)
