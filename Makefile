@@ -7,7 +7,7 @@ HTML := _build/html
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 export PYTHONPATH := book/_ext
 
-.PHONY: help book serve test check execute new-chapter bench sweep gpu clean
+.PHONY: help book serve test check execute new-chapter bench sweep mutants matrix gpu clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -67,8 +67,14 @@ N ?= 20
 sweep: $(VENV)/.test  ## execute under N other seeds, store how the checks fared: make sweep N=20 C=jl-lemma
 	DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 $(PY) -m derive_book sweep --seeds $(N) $(C)
 
+mutants: $(VENV)/.test  ## make mistakes in the library, store which are seen: make mutants S=transport
+	OMP_NUM_THREADS=1 $(PY) -m mutation library $(S)
+
+matrix: $(VENV)/.test  ## tests and notebooks under other Pythons and versions: make matrix E=lowest
+	$(PY) -m matrix $(E)
+
 gpu: $(VENV)/.test  ## run chapters at their GPU sizes, outputs in _build/gpu
 	DERIVE_PROFILE=gpu $(PY) -m derive_book execute --out _build/gpu $(C)
 
 clean:  ## remove what was built; the environment stays
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf _build .matrix .pytest_cache .ruff_cache .hypothesis .coverage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from derive.data import bench_results, docstrings, measurements, texts
+from derive.data import bench_results, docstrings, measurements, texts, trust_results
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,25 @@ def test_bench_results_says_when_nothing_is_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(measurements.resources, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match="stored: none"):
         bench_results("speed")
+
+
+def test_trust_results_are_read_by_kind(tmp_path, monkeypatch):
+    (tmp_path / "results" / "sweep").mkdir(parents=True)
+    (tmp_path / "results" / "sweep" / "hsic.json").write_text('{"seeds": [1]}')
+    (tmp_path / "results" / "sweep" / "notes.txt").write_text("not a result")
+    monkeypatch.setattr(measurements.resources, "files", lambda package: tmp_path)
+    assert trust_results("sweep") == {"hsic": {"seeds": [1]}}
+    assert trust_results("matrix") == {}
+    with pytest.raises(TypeError, match="kind"):
+        trust_results("sweeps")
+
+
+@pytest.mark.parametrize("content", [b'{"rows": [1, ', b"[1, 2]", b"\xff\xfe", b""])
+def test_damaged_measurements_are_named_and_left_as_they_are(tmp_path, monkeypatch, content):
+    (tmp_path / "results").mkdir()
+    file = tmp_path / "results" / "speed.json"
+    file.write_bytes(content)
+    monkeypatch.setattr(measurements.resources, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match=r"stored measurements speed\.json .* install"):
+        bench_results("speed")
+    assert file.read_bytes() == content

@@ -2,7 +2,7 @@
 
 from derive.data.folder import BrokenImageError, ImageFolder
 from derive.data.images import LabelledImages, cifar10, digits, mnist, to_pixels
-from derive.data.measurements import bench_results
+from derive.data.measurements import bench_results, trust_results
 from derive.data.texts import Docstrings, docstrings
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "docstrings",
     "mnist",
     "to_pixels",
+    "trust_results",
 ]
