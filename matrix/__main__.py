@@ -11,7 +11,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from matrix.environments import ENVIRONMENTS, ROOT, Environment, constraints, find_python
+from matrix.environments import (
+    ENVIRONMENTS,
+    ROOT,
+    Environment,
+    constraints,
+    find_python,
+    installed_for,
+)
 
 FOLDER = ROOT / ".matrix"
 RESULTS = ROOT / "lib/derive/results/matrix"
@@ -45,12 +52,11 @@ def install(environment: Environment, python: str) -> Path:
     """The environment's own Python, everything installed; a second call installs nothing."""
     folder = FOLDER / environment.name
     own, stamp, wanted = folder / "bin/python", folder / ".done", folder / "constraints.txt"
-    text = constraints(environment)
-    asked = hashlib.sha256(((ROOT / "pyproject.toml").read_text() + text).encode()).hexdigest()
+    asked = hashlib.sha256(installed_for(environment).encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == asked:
         return own
     subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-    wanted.write_text(text)
+    wanted.write_text(constraints(environment))
     pip = [own, "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--upgrade", "pip"], check=True)
     subprocess.run([*pip, "-c", wanted, "-e", f"{ROOT}[test]"], check=True)

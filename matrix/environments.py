@@ -1,10 +1,11 @@
 """The environments, and what pip is asked to install in each."""
 
+import json
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -55,10 +56,21 @@ def constraints(environment: Environment) -> str:
     return "\n".join(line for line in lines if line.split("==")[0].lower() in names) + "\n"
 
 
+def project() -> dict[str, Any]:
+    """The table [project] of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def installed_for(environment: Environment) -> str:
+    """All that decides what pip installs, as text: while it stays the same, so does the rest."""
+    asked = {key: project()[key] for key in ("dependencies", "optional-dependencies")}
+    return json.dumps([environment.python, asked, constraints(environment)])
+
+
 def needed(extra: str) -> list[Requirement]:
     """What `pip install derive-and-run[extra]` asks for by name."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"][extra]]
+    asked = project()
+    lines = [*asked["dependencies"], *asked["optional-dependencies"][extra]]
     return [Requirement(line) for line in lines if not line.startswith("derive-and-run")]
 
 

@@ -9,8 +9,17 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from matrix import environments
 from matrix.__main__ import counts, describe
-from matrix.environments import ENVIRONMENTS, Environment, constraints, find_python, lowest, needed
+from matrix.environments import (
+    ENVIRONMENTS,
+    Environment,
+    constraints,
+    find_python,
+    installed_for,
+    lowest,
+    needed,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +79,15 @@ def test_pinned_and_newest():
     assert constraints(of("newest")) == ""
     assert Environment("x", "3.12", "pinned").same_outputs
     assert not Environment("x", "3.12", "newest").same_outputs
+
+
+def test_an_environment_is_made_anew_only_for_other_packages(monkeypatch):
+    rows = [installed_for(environment) for environment in ENVIRONMENTS]
+    assert len(set(rows)) == len(rows)
+    assert installed_for(of("lowest")) == installed_for(of("lowest"))
+    before, asked = installed_for(of("newest")), environments.project()
+    monkeypatch.setattr(environments, "project", lambda: {**asked, "dependencies": ["numpy"]})
+    assert installed_for(of("newest")) != before
 
 
 def test_python_is_found_on_the_path_or_where_pyenv_keeps_it(tmp_path, monkeypatch):
