@@ -36,13 +36,13 @@ def typed(function: F) -> F:
                 raise TypeError(f"{function.__qualname__}: {name} must be a number, got {value}.")
         tensors = [(name, value) for name, value in given if isinstance(value, torch.Tensor)]
         if tensors:
-            _require_company(function.__qualname__, tensors)
+            require_company(function.__qualname__, tensors)
         return checked(*args, **kwargs)
 
     return call  # type: ignore[return-value]
 
 
-def _require_company(function: str, tensors: list[tuple[str, torch.Tensor]]) -> None:
+def require_company(function: str, tensors: list[tuple[str, torch.Tensor]]) -> None:
     """Refuse tensors that cannot be computed with, or not together."""
     first, home = tensors[0][0], tensors[0][1].device
     if home.type == "meta":

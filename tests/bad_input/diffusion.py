@@ -1,5 +1,7 @@
 """Valid calls of `derive.diffusion`."""
 
+import math
+
 import torch
 
 from bad_input.entry import Entry
@@ -41,6 +43,14 @@ def denoiser(x, t):
     return 0.5 * x
 
 
+def one_row(x, t):
+    return x[:1]
+
+
+def words(x, t):
+    return "x"
+
+
 def of(make, method: str):
     return lambda **given: getattr(make(), method)(**given)
 
@@ -48,9 +58,43 @@ def of(make, method: str):
 def at_step(model: type, make) -> tuple[Entry, ...]:
     names = ("log_prob", "denoise", "score", "denoise_cov_trace", "denoise_cov")
     return (
-        *(Entry(getattr(model, name), noisy, call=of(make, name)) for name in names),
+        *(
+            Entry(
+                getattr(model, name),
+                noisy,
+                call=of(make, name),
+                more={
+                    "mixed: x in float32": {"x": normal(4, 3).float()},
+                    "zero: neither signal nor noise": {"alpha": 0.0, "sigma": 0.0},
+                },
+            )
+            for name in names
+        ),
         Entry(model.sample, lambda: {"n": 3, "generator": rng()}, call=of(make, "sample")),
     )
+
+
+def bad_pairs() -> dict:
+    return {
+        "shape: s of another length": {"s": times(3) - 1},
+        "negative: s after t": {"s": times() + 1},
+    }
+
+
+def bad_eta() -> dict:
+    return {
+        "NaN: eta": {"eta": math.nan},
+        "infinity: eta": {"eta": math.inf},
+        "huge: eta": {"eta": 1e300},
+        "negative: eta": {"eta": -0.5},
+    }
+
+
+def bad_answers(argument: str) -> dict:
+    return {
+        "shape: one row is answered": {argument: one_row},
+        "type: words are answered": {argument: words},
+    }
 
 
 def seen(model) -> torch.Tensor:
@@ -80,6 +124,9 @@ ENTRIES = (
         dif.NoiseSchedule.at,
         lambda: {"t": times(), "like": normal(4, 3)},
         call=of(schedule, "at"),
+        answers={
+            f"like: {column}": "whatever numbers it holds" for column in ("NaN", "infinity", "huge")
+        },
     ),
     Entry(
         dif.NoiseSchedule.cosine,
@@ -90,17 +137,31 @@ ENTRIES = (
         dif.NoiseSchedule.ho_linear,
         lambda: {"T": T, "beta_start": 0.05, "beta_end": 0.5},
     ),
-    Entry(dif.NoiseSchedule.log_snr, lambda: {"t": times()}, call=of(schedule, "log_snr")),
     Entry(
-        dif.NoiseSchedule.posterior, lambda: {"t": times(), "s": 0}, call=of(schedule, "posterior")
+        dif.NoiseSchedule.log_snr,
+        lambda: {"t": times()},
+        call=of(schedule, "log_snr"),
+        answers={"t: zero": "infinite at t = 0"},
     ),
-    Entry(dif.NoiseSchedule.snr, lambda: {"t": times()}, call=of(schedule, "snr")),
+    Entry(
+        dif.NoiseSchedule.posterior,
+        lambda: {"t": times(), "s": 0},
+        call=of(schedule, "posterior"),
+        more=bad_pairs(),
+    ),
+    Entry(
+        dif.NoiseSchedule.snr,
+        lambda: {"t": times()},
+        call=of(schedule, "snr"),
+        answers={"t: zero": "infinite at t = 0"},
+    ),
     Entry(dif.NoiseSchedule.su_linear, lambda: {"T": T}),
     Entry(dif.NoiseSchedule.to, lambda: {"device": CPU}, call=of(schedule, "to")),
     Entry(
         dif.NoiseSchedule.transition,
         lambda: {"t": times(), "s": 0},
         call=of(schedule, "transition"),
+        more=bad_pairs(),
     ),
     Entry(
         dif.add_noise,
@@ -145,6 +206,7 @@ ENTRIES = (
             "generator": rng(),
             "noise": normal(4, 3, seed=1),
         },
+        more=bad_answers("model"),
     ),
     Entry(
         dif.ddpm_sample,
@@ -154,7 +216,8 @@ ENTRIES = (
             "x_T": normal(4, 3),
             "generator": rng(),
             "num_steps": 3,
-            "variance": "beta",
+            "variance": "optimal",
+            "mmse_per_dim": weights(3),
             "return_path": False,
         },
     ),
@@ -167,6 +230,7 @@ ENTRIES = (
             "clip": 1.0,
         },
         finish=lambda denoise: denoise(normal(4, 3), 3),
+        more=bad_answers("model"),
     ),
     Entry(
         dif.exact_denoiser,
@@ -207,13 +271,20 @@ ENTRIES = (
         lambda: {
             "schedule": schedule(),
             "grid": [0, 4, 8],
-            "variance": "posterior",
-            "eta": 0.5,
+            "variance": "optimal",
+            "mmse_per_dim": weights(2),
         },
+        more=bad_eta(),
     ),
     Entry(
         dif.reverse_variance,
-        lambda: {"schedule": schedule(), "t": 4, "s": 2, "kind": "posterior"},
+        lambda: {
+            "schedule": schedule(),
+            "t": times(),
+            "s": times() - 1,
+            "kind": "optimal",
+            "mmse_per_dim": weights(4),
+        },
     ),
     Entry(
         dif.run_reverse,
@@ -224,6 +295,7 @@ ENTRIES = (
             "generator": rng(),
             "return_path": True,
         },
+        more=bad_answers("denoiser"),
     ),
     Entry(
         dif.sample_times,
@@ -259,5 +331,6 @@ ENTRIES = (
             "t": times(),
             "generator": rng(),
         },
+        more=bad_answers("model"),
     ),
 )

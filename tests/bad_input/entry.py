@@ -11,7 +11,7 @@ import torch
 
 ALWAYS = ("ValueError", "TypeError")  # what the library promises everywhere
 _RAISES = re.compile(r"^Raises:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"\b([A-Z]\w*(?:Error|Failed|Refused))\b")
+_NAME = re.compile(r"\b([A-Z]\w*(?:Error|Failed|Refused)|Diverged)\b")
 _SAME_AS = re.compile(r"\bAs (?:for |in )?`(\w+)`|errors as for `(\w+)`|rguments as for `(\w+)`")
 
 

@@ -122,6 +122,7 @@ ENTRIES = (
     ),
     Entry(check.rounding, lambda: {"terms": 64, "dtype": F64}),
     Entry(data.bench_results, lambda: {"name": "random_projection"}),
+    Entry(data.trust_results, lambda: {"kind": "sweep"}),
     Entry(
         data.ImageFolder,
         lambda: {

@@ -1,5 +1,8 @@
 """Valid calls of `derive.recurrent`."""
 
+import copy
+from functools import partial
+
 import torch
 
 from bad_input.entry import Entry
@@ -48,6 +51,12 @@ def weights_of(built: torch.nn.Module) -> list[torch.Tensor]:
     return [part.detach() for part in built.parameters()]
 
 
+def clipped(function, grads, c) -> tuple:
+    """What the function gives, and the gradients after it: copies, for it changes them."""
+    own = copy.deepcopy(grads)
+    return function(own, c), own
+
+
 ENTRIES = (
     Entry(rec.Cell, lambda: dict(vars(cell()))),
     Entry(rec.Cell.gate, lambda: {"name": "r"}, call=lambda name: cell("gru").gate(name)),
@@ -57,24 +66,51 @@ ENTRIES = (
         lambda: {"module": module(), "horizon": 20, "generator": rng()},
         finish=weights_of,
     ),
-    Entry(rec.clip_by_norm_, lambda: {"grads": [normal(3), normal(2, 2)], "c": 1.0}),
-    Entry(rec.clip_by_value_, lambda: {"grads": [normal(3), normal(2, 2)], "c": 1.0}),
+    *(
+        Entry(
+            clip,
+            lambda: {"grads": [normal(3), normal(2, 2)], "c": 1.0},
+            call=partial(clipped, clip),
+        )
+        for clip in (rec.clip_by_norm_, rec.clip_by_value_)
+    ),
     Entry(rec.copying, lambda: {"num": 3, "T": 6, "generator": rng()}),
     Entry(rec.forget_bias_, lambda: {"module": module(), "value": 1.0}, finish=weights_of),
     Entry(rec.from_torch, lambda: {"module": module(), "layer": 0}),
     Entry(rec.gaussian_product_exponents, lambda: {"n": 4, "g": 0.9}),
-    Entry(rec.gradient_by_lag, lambda: run() | {"loss": lambda h: h.square().sum()}),
+    Entry(
+        rec.gradient_by_lag,
+        lambda: run() | {"loss": lambda h: h.square().sum()},
+        more={
+            "NaN: loss": {"loss": lambda h: h.sum() * torch.nan},
+            "infinity: gradient of the loss": {"loss": lambda h: (0 * h).sum().sqrt()},
+            "shape: of the loss": {"loss": lambda h: h.sum(dim=0)},
+            "type: of the loss": {"loss": lambda h: 1.0},
+        },
+    ),
     Entry(rec.gru_jacobian, lambda: {"cell": cell("gru"), "x": normal(4, 2), "h": normal(4, 3)}),
     Entry(rec.identity_, lambda: {"module": module(torch.nn.RNN), "gain": 1.0}, finish=weights_of),
     Entry(rec.jacobian, one_step),
     Entry(rec.jacobians, run),
-    Entry(rec.log_norms_by_lag, lambda: {"jacobians": matrices(), "v": normal(3)}),
+    Entry(
+        rec.log_norms_by_lag,
+        lambda: {"jacobians": matrices(), "v": normal(3)},
+        answers={"jacobians: zero": "once nothing is left"},
+    ),
     Entry(rec.lstm_cell_jacobian, after_a_step),
     Entry(rec.lstm_jacobian, lambda: one_step("lstm")),
     Entry(rec.lstm_rate, lambda: {"forget_bias": 1.0, "radius": 0.5}),
     Entry(
         rec.lyapunov,
-        lambda: {"jacobians": matrices(30), "k": 2, "burn_in": 3, "reorth": 1, "num_blocks": 4},
+        lambda: {"jacobians": matrices(30), "k": 2, "burn_in": 3, "reorth": 2, "num_blocks": 4},
+        answers={"jacobians: zero": "directions that some factor maps to zero"},
+        more={
+            "shape: of one factor": {"jacobians": [*matrices(20), normal(2, 2)]},
+            "type: of one factor": {"jacobians": [*matrices(20), "text"]},
+            "type: of the first factor": {"jacobians": [3.0] * 20},
+            "shape: not square": {"jacobians": [normal(3, 2)] * 20},
+            "mixed: factors": {"jacobians": [*matrices(20), normal(3, 3).float()]},
+        },
     ),
     Entry(rec.mean_field, lambda: {"g": 0.9, "sigma2": 0.1, "act": "tanh"}),
     Entry(

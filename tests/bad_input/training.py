@@ -10,8 +10,10 @@ from bad_input.values import normal, rng
 from derive import nets, training
 
 
-def images() -> torch.Tensor:
-    return normal(2, 1, 8, 8).float()
+def layer(generator) -> list[torch.Tensor]:
+    torch.manual_seed(0)  # for None, which leaves the global generator alone
+    with nets.seeded(generator):
+        return outputs(torch.nn.Linear(2, 2))
 
 
 def outputs(net: torch.nn.Module) -> list[torch.Tensor]:
@@ -22,10 +24,11 @@ def checkpoint() -> training.Checkpoint:
     return training.Checkpoint(7, {"weight": normal(2, 2)}, {"seed": 1}, {"note": "text"})
 
 
-def write(**given) -> list[Path]:
+def write(checkpoint, **given) -> training.Checkpoint:
+    """What is read back after writing."""
     with tempfile.TemporaryDirectory() as folder:
-        training.write_checkpoint(folder, **given)
-        return []
+        training.write_checkpoint(folder, checkpoint, **given)
+        return training.read_checkpoint(folder)
 
 
 def read(path) -> training.Checkpoint:
@@ -36,13 +39,9 @@ def read(path) -> training.Checkpoint:
         )
 
 
-def load(model, average) -> list[torch.Tensor]:
-    trained = training.train(
-        nets.MLP(2, 2, generator=rng()), loss, normal(8, 2).float(), steps=1, batch_size=4, seed=0
-    )
-    kept = {f"model.{name}": part for name, part in trained.model.state_dict().items()}
-    found = training.Checkpoint(1, kept, {}, {})
-    return outputs(training.load_weights(model, found, average=average))
+def linear_checkpoint() -> training.Checkpoint:
+    kept = {"model/0.weight": normal(2, 2).float(), "model/0.bias": normal(2).float()}
+    return training.Checkpoint(1, kept, {}, {})
 
 
 def loss(model, x, generator):
@@ -62,11 +61,6 @@ ENTRIES = (
         finish=outputs,
     ),
     Entry(
-        nets.ConvNet.forward,
-        lambda: {"images": images()},
-        call=lambda images: nets.ConvNet(1, 3, image_size=8, width=2, generator=rng())(images),
-    ),
-    Entry(
         nets.MLP,
         lambda: {"widths": 3, "activation": "relu", "bias": True, "generator": rng()},
         call=lambda widths, **given: nets.MLP(2, widths, **given),
@@ -84,11 +78,7 @@ ENTRIES = (
         },
         finish=outputs,
     ),
-    Entry(
-        nets.TimeMLP.forward,
-        lambda: {"x": normal(3, 2).float(), "u": normal(3).float()},
-        call=lambda **given: nets.TimeMLP(2, width=4, depth=1, generator=rng())(**given),
-    ),
+    Entry(nets.seeded, lambda: {"generator": rng()}, call=layer),
     Entry(
         training.cosine,
         lambda: {"steps": 10, "warmup": 2, "floor": 0.1},
@@ -121,16 +111,44 @@ ENTRIES = (
             "checkpoint_every": 1,
             "keep": 1,
             "progress": False,
+            "device": "cpu",
             "workers": 0,
         },
-        finish=lambda found: outputs(found.model),
+        finish=lambda found: [found.losses, *outputs(found.model)],
+        more={
+            "NaN: schedule": {"schedule": lambda step: float("nan")},
+            "negative: schedule": {"schedule": lambda step: -1.0},
+            "type: schedule": {"schedule": lambda step: "text"},
+            "type: loss": {"loss": lambda model, x, generator: 1.0},
+            "shape: loss": {"loss": lambda model, x, generator: model(x)},
+            "infinity: gradient of the loss": {
+                "loss": lambda model, x, generator: (0 * model(x)).sum().sqrt()
+            },
+        },
     ),
     Entry(training.list_checkpoints, lambda: {"folder": "nowhere"}),
     Entry(
         training.load_weights,
-        lambda: {"model": nets.MLP(2, 2, generator=rng()), "average": False},
-        call=load,
+        lambda: {
+            "model": nets.MLP(2, 2, generator=rng()),
+            "source": linear_checkpoint(),
+            "average": False,
+        },
+        finish=outputs,
+        more={
+            "empty: no average": {"average": True},
+            "shape: another model": {"model": nets.MLP(3, 2, generator=rng())},
+            "type: a folder without checkpoints": {"source": "nowhere"},
+        },
     ),
     Entry(training.read_checkpoint, lambda: {"path": "written"}, call=read),
-    Entry(training.write_checkpoint, lambda: {"checkpoint": checkpoint(), "keep": 1}, call=write),
+    Entry(
+        training.write_checkpoint,
+        lambda: {"checkpoint": checkpoint(), "keep": 1},
+        call=write,
+        answers={
+            "checkpoint: NaN": "NaN and infinity included",
+            "checkpoint: infinity": "NaN and infinity included",
+        },
+    ),
 )

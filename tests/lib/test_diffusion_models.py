@@ -123,10 +123,7 @@ def test_tweedie_and_the_traces_agree(model, x, points):
     torch.testing.assert_close(model.denoise_cov_trace(x, alpha, sigma), traces)
     # Second Tweedie formula: the covariance is the derivative of the mean.
     jacobian = torch.func.vmap(torch.func.jacrev(lambda v: model.denoise(v[None], alpha, sigma)[0]))
-    if isinstance(model, MixtureModel):
-        torch.testing.assert_close(
-            jacobian(x) * sigma**2 / alpha, model.denoise_cov(x, alpha, sigma)
-        )
+    torch.testing.assert_close(jacobian(x) * sigma**2 / alpha, model.denoise_cov(x, alpha, sigma))
 
 
 def test_far_points_do_not_overflow():
@@ -181,6 +178,21 @@ def test_points_are_a_mixture_of_points(chunk, sigma, points, x, rng):
         found, expected = (getattr(m, name)(x, 0.9, sigma) for m in (model, slow))
         # As sigma goes to 0, logits grow to 1e8 and keep nine digits.
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 4096])
+def test_gradients_go_through_the_blocks(chunk, points, x, rng):
+    weights = torch.rand(30, generator=rng, dtype=F64)
+    given = [y.requires_grad_() for y in (points, weights / weights.sum(), x)]
+    slow = MixtureModel(given[1], points, torch.zeros(30, dtype=F64))
+    for name in ("log_prob", "denoise", "denoise_cov_trace", "denoise_cov"):
+        found, expected = (
+            torch.autograd.grad(getattr(model, name)(x, 0.9, 0.6).square().sum(), given)
+            for model in (EmpiricalModel(*given[:2], chunk=chunk), slow)
+        )
+        torch.testing.assert_close(found, expected)
+    score = torch.autograd.grad(slow.log_prob(x, 0.9, 0.6).sum(), x)[0]
+    torch.testing.assert_close(EmpiricalModel(points, given[1]).score(x, 0.9, 0.6), score)
 
 
 def test_a_little_noise_picks_the_nearest(points):
@@ -286,6 +298,11 @@ ONE = torch.ones(1, dtype=F64)
         (lambda: EmpiricalModel(torch.ones(2, 1)).score(torch.ones(1, 1), 1.0, 0.0), "sigma = 0"),
         (lambda: mmse(EmpiricalModel(torch.ones(2, 1)), ONE), "needs a generator"),
         (lambda: mmse(mixture(), -ONE), "finite and >= 0"),
+        (lambda: mmse(mixture(), ONE, generator=torch.Generator(), num_draws=1), "num_draws >= 2"),
+        (lambda: mixture().sample(0, generator=torch.Generator()), "needs n >= 1, got 0"),
+        (lambda: mixture().denoise(torch.ones(1, 3, dtype=F64), 1.0, 1.0), r"2 columns .* \(1, 3"),
+        (lambda: mixture().denoise(torch.ones(1, 2, dtype=F64) * 1e200, 1.0, 1.0), "up to 1e.200"),
+        (lambda: mixture().score(torch.ones(1, 2, dtype=F64) / 0, 1.0, 1.0), "x must be finite"),
     ],
 )  # fmt: skip
 def test_models_refuse(call, message):
@@ -296,5 +313,9 @@ def test_models_refuse(call, message):
 def test_models_refuse_shapes_and_strangers():
     with pytest.raises(TypeError, match="K=1"):
         MixtureModel(ONE, torch.ones(2, 1, dtype=F64), ONE)
+    with pytest.raises(TypeError, match=r"float64 .*got torch\.float32"):
+        mixture().denoise(torch.zeros(1, 2), 1.0, 1.0)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        EmpiricalModel(torch.zeros(1, 2).half())
     with pytest.raises(TypeError, match="ExactModel"):
         mmse("a network", ONE)

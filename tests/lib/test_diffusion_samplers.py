@@ -11,6 +11,7 @@ from derive.diffusion import (
     GaussianModel,
     MixtureModel,
     NoiseSchedule,
+    ReverseStep,
     apply_step,
     ddim_sample,
     ddpm_sample,
@@ -56,6 +57,17 @@ def test_every_eta_keeps_the_marginals():
             variance = step.x_t**2 * HO.sigma[step.t] ** 2 + step.std**2
             assert mean.item() == pytest.approx(HO.alpha[step.s].item(), rel=1e-9)
             assert variance.item() == pytest.approx(HO.sigma[step.s].item() ** 2, rel=1e-9)
+
+
+def test_the_largest_eta_is_named():
+    grid = [0, 10, 11]
+    with pytest.raises(ValueError, match="at most") as refused:
+        reverse_steps(HO, grid, eta=9.0)
+    largest = float(str(refused.value).split()[-1].rstrip("."))
+    assert largest > 2
+    assert reverse_steps(HO, grid, eta=0.999 * largest)[0].x_t < 0.05
+    with pytest.raises(ValueError, match="at most"):
+        reverse_steps(HO, grid, eta=1.001 * largest)
 
 
 def test_the_last_step_adds_no_noise():
@@ -206,6 +218,7 @@ def test_the_bound_is_a_monte_carlo_mean(rng):
 # --- refusals
 
 START = torch.zeros(2, 2, dtype=F64)
+GONE = NoiseSchedule(*torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.8, 1.0]], dtype=F64))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +227,20 @@ START = torch.zeros(2, 2, dtype=F64)
         (lambda: reverse_steps(HO, [0]), ValueError, "two increasing"),
         (lambda: reverse_steps(HO, [0, 5, 5]), ValueError, "two increasing"),
         (lambda: reverse_steps(HO, [0, 5, 9], variance="optimal"), ValueError, "mmse_per_dim at t"),
-        (lambda: reverse_steps(HO, [0, 500, 1000], eta=9.0), ValueError, "at most"),
+        (lambda: reverse_steps(HO, [0, 500, 1000], eta=1e300), ValueError, "at most 1"),
+        (lambda: reverse_steps(HO, [0, 2.5, 5]), TypeError, "ints, got 2.5"),
+        (lambda: reverse_variance(HO, 5, 4, kind="optimal", mmse_per_dim=torch.ones(3)),
+         ValueError, r"shape \(\), got shape \(3,\)"),
+        (lambda: apply_step(reverse_steps(HO, [0, 9])[0], START, START / 0), ValueError,
+         "x_0 must be finite, got nan"),
+        (lambda: exact_denoiser(gaussian(1.0), HO)(START, -1), ValueError, "0..1000, got -1"),
+        (lambda: denoiser_of(lambda x, t: x, GONE)(START, 2), ValueError, "t=2: alpha is 0"),
+        (lambda: run_reverse(lambda x, t: x[:1], reverse_steps(HO, [0, 9]), START), ValueError,
+         r"must return shape \(2, 2\), got \(1, 2\)"),
+        (lambda: run_reverse(lambda x, t: x, [ReverseStep(3, 5, 1.0, 1.0, 0.0)], START), ValueError,
+         "0 <= s < t"),
+        (lambda: run_reverse(lambda x, t: x, reverse_steps(HO, [0, 9]), START / 0), ValueError,
+         "x_T must be finite"),
         (lambda: reverse_steps(HO, [0, 500, 1000], eta=-1.0), ValueError, "eta must be >= 0"),
         (lambda: reverse_steps(HO, [0, 2000]), ValueError, "1..1000"),
         (lambda: reverse_variance(HO, 5, 4, kind="optimal", mmse_per_dim=-1.0), ValueError, ">= 0"),

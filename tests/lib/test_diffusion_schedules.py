@@ -20,6 +20,7 @@ from derive.diffusion import (
 
 F64 = torch.float64
 HO = NoiseSchedule.ho_linear(1000)
+GONE = NoiseSchedule(*torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.8, 1.0]], dtype=F64))
 
 
 @pytest.fixture
@@ -102,6 +103,8 @@ def test_the_last_bridge_is_the_data_itself():
         (lambda: NoiseSchedule(*torch.tensor([[1, 1, 1], [0, 0.7, 0.7]], dtype=F64)), "fall"),
         (lambda: NoiseSchedule(torch.ones(1, dtype=F64), 0 * torch.ones(1, dtype=F64)), "at least"),
         (lambda: HO.transition(5, 5), "s < t"),
+        (lambda: HO.transition(torch.ones(2).long(), torch.zeros(3).long()), r"\(2,\) and \(3,\)"),
+        (lambda: HO.to("nowhere"), "cannot be moved to 'nowhere'"),
         (lambda: HO.transition(1001, 5), "1..1000, got values from 1001"),
         (lambda: HO.snr(-1), "0..1000"),
         (lambda: step_grid(10, 11), "num_steps"),
@@ -249,12 +252,34 @@ def test_float32_stays_float32_and_follows_float64(rng):
         (lambda x, t: ddpm_loss(network, x, HO, 0 * t, noise=x), "1..1000, got 0 to 0"),
         (lambda x, t: ddpm_loss(lambda x, t: x[:, :1], x, HO, t, noise=x), r"\(4, 3\), got \(4, 1"),
         (lambda x, t: ddpm_loss(lambda x, t: 1.0, x, HO, t, noise=x), "got float"),
+        (
+            lambda x, t: two_noise_loss(
+                lambda x, t: x[:, :1], x, HO, t, generator=torch.Generator()
+            ),
+            r"\(4, 3\), got \(4, 1",
+        ),
+        (
+            lambda x, t: two_noise_loss(network, x, GONE, 0 * t + 2, generator=torch.Generator()),
+            "no signal",
+        ),
+        (lambda x, t: ddpm_loss(network, x * 1e30, HO, t, noise=x), "x0 up to 1e.30"),
+        (lambda x, t: ddpm_loss(network, x, HO, t, noise=x / 0), "noise must be finite"),
+        (lambda x, t: add_noise(x / 0, t, HO, x), "x0 must be finite"),
+        (lambda x, t: loss_weight(HO, 0 * t), "1..1000, got 0 to 0"),
+        (lambda x, t: loss_weight(GONE, 0 * t + 2, kind="way3"), "infinite where .* t=2"),
+        (lambda x, t: to_x0(x, x, 0 * t + 2, GONE), "where alpha = 0"),
+        (lambda x, t: to_eps(x, x, 0 * t, HO, parameterization="x0"), "got 0 to 0"),
         (lambda x, t: sample_times(0, HO, generator=torch.Generator()), "n >= 1"),
     ],
 )
 def test_losses_refuse(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.ones(4, 3), torch.full((4,), 7))
+
+
+def test_a_network_that_answers_nan_has_the_loss_nan():
+    x, t = torch.ones(4, 3), torch.full((4,), 7)
+    assert ddpm_loss(lambda x, t: x * math.nan, x, HO, t, noise=x).loss.isnan()
 
 
 def test_losses_refuse_shapes():

@@ -114,7 +114,7 @@ def test_time_mlp_uses_frequencies_from_slow_to_fast():
         (lambda: MLP(3, 0, 2), r"all >= 1, got \(3, 0, 2\)"),
         (lambda: ConvNet(1, 10, image_size=10), "multiple of 4, got 1, 10, 16, 10"),
         (lambda: TimeMLP(0), "got 0, 256"),
-        (lambda: TimeMLP(2, scale=-1.0), "scale > 0"),
+        (lambda: TimeMLP(2, scale=-1.0), "scale between 1/40 and 1e30, got .* -1.0"),
     ],
 )
 def test_networks_refuse_sizes(build, message):
@@ -127,6 +127,9 @@ def test_networks_refuse_sizes(build, message):
     [
         (lambda: MLP(3, 2, activation="swish"), "activation"),
         (lambda: ConvNet(1, 10, image_size=8)(torch.zeros(1, 8, 8)), "images"),
+        (lambda: ConvNet(1, 10, image_size=8)(torch.zeros(1, 1, 8, 4)), "images"),
+        (lambda: ConvNet(1, 10, image_size=8)(torch.zeros(1, 3, 8, 8)), "images"),
+        (lambda: TimeMLP(2)(torch.zeros(3, 1), torch.zeros(3)), "self.d"),
         (lambda: TimeMLP(2)(torch.zeros(3, 2), torch.zeros(4)), "b=3"),
     ],
 )

@@ -150,6 +150,23 @@ def test_the_c_only_jacobian_is_right_for_one_step_and_wrong_for_two(rng):
         torch.testing.assert_close(rec.product(found), two, rtol=0.01, atol=0)
 
 
+def test_nothing_can_be_looked_at_under_vmap_and_nothing_is_refused():
+    x = torch.tensor([[1.0, torch.nan], [1.0, 2.0]])
+    found = torch.func.vmap(lambda x: rec.step(TANH, x, ZERO))(x)
+    assert found.isnan().any(dim=1).tolist() == [True, False]
+    with pytest.raises(ValueError, match="x must be finite, got nan at"):
+        rec.step(TANH, x, torch.zeros(2, 2))
+
+
+def test_a_run_that_overflows_is_refused_and_says_so():
+    cell = rec.Cell("linear", EYE, 1e20 * EYE, ZERO, ZERO)
+    assert rec.trajectory(cell, torch.ones(2, 2)).isfinite().all()
+    with pytest.raises(
+        ValueError, match=r"trajectory overflows in torch.float32: .* U up to 1e\+20"
+    ):
+        rec.trajectory(cell, torch.ones(4, 2))
+
+
 def test_autograd_rejects_what_people_get_wrong(rng):
     """The oracle can tell: a missing gate's derivative, the other GRU, a transpose."""
     cell = cell_of("gru", rng)
@@ -195,7 +212,7 @@ LSTM = rec.Cell("lstm", torch.zeros(8, 2), torch.zeros(8, 2), torch.zeros(8), to
         (lambda: rec.trajectory(TANH, torch.ones(0, 2)), ValueError, "T=0"),
         (lambda: rec.rnn_jacobian(torch.ones(2, 3), ZERO), TypeError, "n"),
         (lambda: rec.rnn_jacobian(EYE, 2 * torch.ones(2)), ValueError, "lies in \\[-1, 1\\]"),
-        (lambda: rec.rnn_jacobian(EYE * torch.inf, ZERO), ValueError, "not finite"),
+        (lambda: rec.rnn_jacobian(EYE * torch.inf, ZERO), ValueError, "got inf at \\(0, 0\\)"),
         (lambda: rec.lstm_jacobian(TANH, ZERO, ZERO), ValueError, "needs an lstm"),
         (lambda: rec.gru_jacobian(TANH, ZERO, ZERO), ValueError, "needs a gru"),
         (

@@ -98,6 +98,10 @@ def test_log_norms_equal_those_of_the_products_and_do_not_overflow(rng):
     torch.testing.assert_close(logs[1:], plain)
     assert rec.log_norms_by_lag(100 * J.repeat(200, 1, 1, 1), v)[-1].isfinite().all()
     assert rec.log_norms_by_lag(0 * J, v)[-1].isneginf().all()
+    for scale in (1e-300, 1e300):  # whose squares are no float64
+        wanted = logs + torch.arange(8)[:, None] * math.log(scale)
+        torch.testing.assert_close(rec.log_norms_by_lag(scale * J, v), wanted)
+        assert rec.log_norms_by_lag(J, scale * v)[-1].isfinite().all()
 
 
 # --- Lyapunov exponents
@@ -136,6 +140,14 @@ def test_fewer_decompositions_give_the_same_exponents(rng):
     assert often.num_steps == rarely.num_steps == 200
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_products_between_decompositions_neither_overflow_nor_vanish(scale, rng):
+    J = normal(rng, 200, 3, 3).float()
+    usual, scaled = rec.lyapunov(J, reorth=4), rec.lyapunov(scale * J, reorth=4)
+    wanted = usual.exponents + math.log(scale)
+    torch.testing.assert_close(scaled.exponents, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_an_iterable_is_as_good_as_a_tensor(rng):
     J = normal(rng, 60, 3, 3)
     torch.testing.assert_close(rec.lyapunov(iter(J)).exponents, rec.lyapunov(J).exponents)
@@ -162,7 +174,9 @@ def test_block_errors_are_honest(rng):
 # --- theory
 
 
-@pytest.mark.parametrize(("g", "sigma2"), [(0.9, 0.1), (1.5, 0.05), (1.5, 0.0), (3.0, 1.0)])
+@pytest.mark.parametrize(
+    ("g", "sigma2"), [(0.9, 0.1), (1.5, 0.05), (1.5, 0.0), (3.0, 1.0), (75.0, 1.0)]
+)
 def test_mean_field_equals_its_definition(g, sigma2):
     found = rec.mean_field(g, sigma2)
     q, chi = mean_field_by_quadrature(found.q, g, sigma2)
@@ -185,6 +199,12 @@ def test_a_wide_network_follows_mean_field(rng):
     found = rec.lyapunov(J, k=1, burn_in=20).exponents.item()
     assert found == pytest.approx(math.log(rec.mean_field(g, 0.1).chi) / 2, abs=0.05)
     assert found != pytest.approx(math.log(g), abs=0.05)
+
+
+def test_the_rate_of_a_closed_gate_is_finite():
+    assert rec.lstm_rate(-1000.0, 0.0) == -1000
+    assert rec.lstm_rate(-1000.0, 4.0) == 0
+    assert rec.lstm_rate(1000.0, 0.0) == 0
 
 
 def test_the_rate_of_a_fresh_lstm_is_that_of_its_spectral_radius(rng):
@@ -214,7 +234,7 @@ ONES = torch.ones(60, 2, 2)
         (lambda: rec.product(1e30 * ONES), ValueError, "not finite"),
         (lambda: rec.products_by_lag(1e30 * ONES), ValueError, "not finite"),
         (lambda: rec.log_norms_by_lag(ONES, torch.zeros(2)), ValueError, "v != 0"),
-        (lambda: rec.log_norms_by_lag(ONES * torch.nan, torch.ones(2)), ValueError, "not finite"),
+        (lambda: rec.log_norms_by_lag(ONES * torch.nan, torch.ones(2)), ValueError, "got nan at"),
         (lambda: rec.lyapunov(ONES * torch.inf), ValueError, "factor 0 is not finite"),
         (lambda: rec.lyapunov(ONES, k=3), ValueError, "k=3"),
         (lambda: rec.lyapunov(ONES[:39]), ValueError, "at least 40"),

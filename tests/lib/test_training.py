@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from derive.training import Diverged, cosine, linear_warmup, train
+from derive.training import Diverged, cosine, linear_warmup, list_checkpoints, train
 from derive.training.batches import Batches
 from derive.training.precision import GAIN, bfloat16_gain, choose_precision
 from derive.training.progress import Progress, watched
@@ -407,6 +407,26 @@ def test_a_loss_that_is_not_finite_stops_the_training():
             examples(),
             **options(optimizer=lambda p: torch.optim.SGD(p, lr=1.0)),
         )
+
+
+def test_weights_that_are_not_finite_never_get_into_a_checkpoint(tmp_path):
+    """A root of zero: the loss is finite, its gradient is not."""
+
+    calls = []
+
+    def late(model, batch, generator):
+        value = square_loss(model, batch, generator)
+        calls.append(value)
+        return value + (0 * value).sqrt() if len(calls) == 4 else value
+
+    with pytest.raises(Diverged, match=r"after step 4 the weight '.*' is not finite, although"):
+        train(
+            line(),
+            late,
+            examples(),
+            **options(steps=4, checkpoints=tmp_path, checkpoint_every=2, keep=1),
+        )
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002"]
 
 
 def test_importing_the_loop_is_cheap():

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.diffusion._validate import check_noise, check_weights
+from derive._validate import check_finite, check_precision
+from derive.diffusion._validate import check_call, check_count, check_weights, finite_at
 
 
 class EmpiricalModel:
@@ -24,8 +25,11 @@ class EmpiricalModel:
         chunk: Points in a block.
 
     Raises:
-        TypeError: If shapes or dtypes disagree.
+        TypeError: If shapes or dtypes disagree, or the points are in half precision.
         ValueError: If there is no point, one is not finite, or the weights are no probability.
+
+    Every method wants sigma > 0, and raises ValueError where alpha and sigma are no noise level,
+    x has other columns than the points, is not finite, or the answer is not.
 
     Example:
         >>> model = EmpiricalModel(torch.tensor([[-1.0], [1.0]]))
@@ -42,8 +46,10 @@ class EmpiricalModel:
         *,
         chunk: int = 4096,
     ):
-        if points.numel() == 0 or not torch.isfinite(points).all():
-            raise ValueError(f"points must be finite and not empty, got {tuple(points.shape)}.")
+        check_precision("EmpiricalModel", points)
+        if points.numel() == 0:
+            raise ValueError(f"points must be not empty, got shape {tuple(points.shape)}.")
+        check_finite("points", points)
         if chunk < 1:
             raise ValueError(f"chunk must be >= 1, got {chunk}.")
         if weights is not None:
@@ -69,7 +75,8 @@ class EmpiricalModel:
         peak, mass, _ = self._stream(x, alpha, sigma)
         square = (x - alpha * self._centre).square().sum(dim=1) / (2 * sigma**2)
         normaliser = self.dimension * math.log(2 * math.pi * sigma**2) / 2
-        return peak + mass.log() - square - normaliser
+        log_prob = peak + mass.log() - square - normaliser
+        return finite_at("log_prob", log_prob, x, alpha, sigma)
 
     @typed
     def denoise(
@@ -77,14 +84,16 @@ class EmpiricalModel:
     ) -> Float[Tensor, "n d"]:
         r"""$\hat x_0 = \mathbb E[x_0\mid x]$: a softmax-weighted mean of the data."""
         _, mass, total = self._stream(x, alpha, sigma)
-        return total / mass[:, None] + self._centre
+        mean = total / mass[:, None] + self._centre
+        return finite_at("denoise", mean, x, alpha, sigma)
 
     @typed
     def score(
         self, x: Float[Tensor, "n d"], alpha: float | int, sigma: float | int
     ) -> Float[Tensor, "n d"]:
         """The gradient of `log_prob` in x."""
-        return (alpha * self.denoise(x, alpha, sigma) - x) / sigma**2
+        score = (alpha * self.denoise(x, alpha, sigma) - x) / sigma**2
+        return finite_at("score", score, x, alpha, sigma)
 
     @typed
     def denoise_cov_trace(
@@ -97,8 +106,8 @@ class EmpiricalModel:
         for points, logits in self._blocks(x, alpha, sigma):
             share = (logits - peak[:, None]).exp_()
             square = torch.cdist(mean, points, compute_mode="donot_use_mm_for_euclid_dist")
-            trace += (share * square.square_()).sum(dim=1)
-        return trace / mass
+            trace += (share * square.square()).sum(dim=1)
+        return finite_at("denoise_cov_trace", trace / mass, x, alpha, sigma)
 
     @typed
     def denoise_cov(
@@ -114,21 +123,27 @@ class EmpiricalModel:
                 offset = points - mean[i]
                 cov += (offset * (logits[0] - peak[i]).exp()[:, None]).mT @ offset
             rows.append(cov / mass[i])
-        return torch.stack(rows) if rows else x.new_zeros(0, self.dimension, self.dimension)
+        covs = torch.stack(rows) if rows else x.new_zeros(0, self.dimension, self.dimension)
+        return finite_at("denoise_cov", covs, x, alpha, sigma)
 
     @typed
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n d"]:
-        """n draws of the data, with replacement."""
+        """n >= 1 draws of the data, with replacement."""
+        check_count("n", n)
         weights = self.weights.to(generator.device)
         picked = torch.multinomial(weights, n, replacement=True, generator=generator)
         return self.points[picked.to(self.points.device)]
 
     def _stream(self, x: Tensor, alpha: float, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Largest logit, sum of exponentials relative to it, and that sum weighting the points."""
+        """Largest logit, sum of exponentials relative to it, and that sum weighting the points.
+
+        What comes of the three does not depend on which number is subtracted from the logits, so
+        that no gradient needs to go through the largest.
+        """
         peak = x.new_full((len(x),), -math.inf)
         mass, total = x.new_zeros(len(x)), torch.zeros_like(x)
         for points, logits in self._blocks(x, alpha, sigma):
-            higher = torch.maximum(peak, logits.amax(dim=1))
+            higher = torch.maximum(peak, logits.detach().amax(dim=1))
             shrink = torch.where(peak == higher, 1.0, (peak - higher).exp())  # no inf - inf
             lowest = torch.finfo(x.dtype).min  # a block of zero weights has only -inf
             share = logits.sub_(higher.clamp(min=lowest)[:, None]).exp_()
@@ -142,11 +157,15 @@ class EmpiricalModel:
 
         Centring keeps the two terms of the logit small, so that their difference keeps digits.
         """
-        check_noise(alpha, sigma)
-        if sigma == 0:
-            raise ValueError("a finite data set has no density at sigma = 0; use sigma > 0.")
+        check_call(x, self.points, alpha, sigma)
+        if sigma**2 == 0:
+            raise ValueError(
+                "a finite data set has no density at sigma = 0; use sigma > 0, with a square that "
+                f"does not underflow, got {sigma}."
+            )
         scaled = (x - alpha * self._centre) * (alpha / sigma**2)
+        ratio = alpha / sigma
         for start in range(0, len(self.points), self.chunk):
             block = slice(start, start + self.chunk)
-            prior = self.weights[block].log() - self._squares[block] * (alpha / sigma) ** 2 / 2
+            prior = self.weights[block].log() - self._squares[block] * (ratio * ratio) / 2
             yield self._centred[block], torch.addmm(prior, scaled, self._centred[block].mT)

@@ -9,8 +9,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from derive._typing import typed
-from derive.diffusion.samplers import Variance, reverse_steps, reverse_variance
+from derive.diffusion._validate import check_device, check_grid
 from derive.diffusion.schedules import NoiseSchedule
+from derive.diffusion.steps import Variance, reverse_steps, reverse_variance
 
 
 class GaussianBound(NamedTuple):
@@ -45,6 +46,7 @@ def gaussian_elbo(
             since its last step is a point.
 
     Raises:
+        TypeError: If the grid does not hold ints, or devices differ.
         ValueError: If an eigenvalue is not > 0, the grid does not run from 0 to T, or the variance
             is "posterior".
 
@@ -55,7 +57,12 @@ def gaussian_elbo(
         True
     """
     if len(eigenvalues) == 0 or not (torch.isfinite(eigenvalues) & (eigenvalues > 0)).all():
-        raise ValueError("eigenvalues must be finite and > 0: a flat law has no log-likelihood.")
+        raise ValueError(
+            "eigenvalues must be finite and > 0 (a flat law has no log-likelihood), got "
+            f"{eigenvalues.tolist()[:5]}."
+        )
+    check_device("eigenvalues", eigenvalues, schedule.alpha)
+    check_grid(grid)
     if variance == "posterior":
         raise ValueError(
             'variance="posterior" is 0 in the last step, and the bound minus infinity there.'
@@ -97,7 +104,8 @@ def gaussian_sampler_variance(
         eta: DDIM's noise; see `reverse_steps`.
 
     Raises:
-        ValueError: If an eigenvalue is negative, or the grid is none.
+        TypeError: If the grid does not hold ints, or devices differ.
+        ValueError: If there is no eigenvalue, one is negative, or the grid is none.
 
     Example:
         >>> ho, one = NoiseSchedule.ho_linear(1000), torch.ones(1, dtype=torch.float64)
@@ -105,8 +113,12 @@ def gaussian_sampler_variance(
         >>> bool(v < 1)
         True
     """
-    if not (torch.isfinite(eigenvalues) & (eigenvalues >= 0)).all():
-        raise ValueError("eigenvalues must be finite and >= 0.")
+    if len(eigenvalues) == 0 or not (torch.isfinite(eigenvalues) & (eigenvalues >= 0)).all():
+        raise ValueError(
+            f"eigenvalues must be finite, >= 0 and at least one, got {eigenvalues.tolist()[:5]}."
+        )
+    check_device("eigenvalues", eigenvalues, schedule.alpha)
+    check_grid(grid)
     t = torch.tensor(grid[1:])
     alpha, sigma = schedule.alpha[t][:, None], schedule.sigma[t][:, None]
     gain = alpha * eigenvalues / (alpha.square() * eigenvalues + sigma.square())

@@ -8,9 +8,11 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.diffusion.schedules import NoiseSchedule
+from derive._validate import check_finite, finite_or_explained
+from derive.diffusion._validate import check_times
+from derive.diffusion.outputs import Parameterization, noise_from, output_of
+from derive.diffusion.schedules import NoiseSchedule, levels_at
 
-Parameterization = Literal["eps", "x0", "v"]
 Weight = Literal["simple", "vlb", "way1", "way3"]
 
 
@@ -56,49 +58,12 @@ def add_noise(
     schedule: NoiseSchedule,
     noise: Float[Tensor, "n *d"],
 ) -> Float[Tensor, "n *d"]:
-    r"""$x_t = \alpha_t x_0 + \sigma_t\varepsilon$, each sample at its own t (`forward-compose`)."""
-    alpha, sigma = schedule.at(t, x0)
-    return alpha * x0 + sigma * noise
+    r"""$x_t = \alpha_t x_0 + \sigma_t\varepsilon$, each sample at its own t (`forward-compose`).
 
-
-@typed
-def to_x0(
-    output: Float[Tensor, "n *d"],
-    x: Float[Tensor, "n *d"],
-    t: Int[Tensor, " n"],
-    schedule: NoiseSchedule,
-    *,
-    parameterization: Parameterization = "eps",
-) -> Float[Tensor, "n *d"]:
-    r"""The estimate of the data that a network's output stands for.
-
-    "eps": $(x - \sigma_t\hat\varepsilon)/\alpha_t$; "x0": the output itself; "v", an estimate of
-    $\alpha_t\varepsilon-\sigma_tx_0$: $(\alpha_tx-\sigma_t\hat v)/(\alpha_t^2+\sigma_t^2)$.
+    Raises:
+        ValueError: If a time is outside 0..T, or an argument or the sum is not finite.
     """
-    alpha, sigma = schedule.at(t, x)
-    if parameterization == "x0":
-        return output
-    if parameterization == "eps":
-        return (x - sigma * output) / alpha
-    return (alpha * x - sigma * output) / (alpha.square() + sigma.square())
-
-
-@typed
-def to_eps(
-    output: Float[Tensor, "n *d"],
-    x: Float[Tensor, "n *d"],
-    t: Int[Tensor, " n"],
-    schedule: NoiseSchedule,
-    *,
-    parameterization: Parameterization = "eps",
-) -> Float[Tensor, "n *d"]:
-    r"""The estimate of the noise that a network's output stands for; see `to_x0`."""
-    alpha, sigma = schedule.at(t, x)
-    if parameterization == "eps":
-        return output
-    if parameterization == "x0":
-        return (x - alpha * output) / sigma
-    return (sigma * x + alpha * output) / (alpha.square() + sigma.square())
+    return finite_or_explained("add_noise", _noised(x0, t, schedule, noise), x0=x0, noise=noise)
 
 
 @typed
@@ -110,14 +75,26 @@ def loss_weight(
     "simple": 1. "way1", rebuilding $x_{t-1}$: $\sigma_{t|t-1}^4/(\alpha_{t|t-1}^2\sigma_t^2)$
     (book equation `way1-loss`). "vlb", the variational bound with $\nu^2=\sigma_{t|t-1}^2$: that
     over $2\sigma_{t|t-1}^2$. "way3", denoising $x_0$: $\sigma_t^2/\alpha_t^2$.
+
+    Raises:
+        ValueError: If t is outside 1..T, or the signal is gone there and the weight infinite.
     """
+    check_times(t, schedule.T)
     if kind == "simple":
         return torch.ones_like(schedule.alpha[t])
     if kind == "way3":
-        return 1 / schedule.snr(t)
-    ratio, variance = schedule.transition(t, t - 1)
-    rebuild = (variance / (ratio * schedule.sigma[t])).square()
-    return rebuild if kind == "way1" else rebuild / (2 * variance)
+        weight = 1 / schedule.snr(t)
+    else:
+        ratio, variance = schedule.transition(t, t - 1)
+        weight = (variance / (ratio * schedule.sigma[t])).square()
+        if kind == "vlb":
+            weight = weight / (2 * variance)
+    gone = ~torch.isfinite(weight)
+    if gone.any():
+        raise ValueError(
+            f"the weight {kind!r} is infinite where no signal is left, got t={t[gone][0].item()}."
+        )
+    return weight
 
 
 @typed
@@ -151,21 +128,22 @@ def ddpm_loss(
 
     Returns:
         The mean over the batch, and one number a sample: weight times the mean over its entries.
+        A model that answers NaN gets the loss NaN, by which `derive.training` sees that it
+        diverged.
 
     Raises:
         TypeError: If shapes or dtypes disagree.
-        ValueError: If t is outside 1..T, or there is neither noise nor generator, or the model's
-            output has another shape.
+        ValueError: If t is outside 1..T, or there is neither noise nor generator, or x0 or the
+            noise is empty, not finite or too large to be squared, or the model's output has
+            another shape.
     """
-    _require_times(t, schedule)
+    _require_batch(x0, t, schedule)
     if noise is None:
-        noise = _noise_like(x0, generator, "ddpm_loss")
-    x = add_noise(x0, t, schedule, noise)
-    output = model(x, t)
-    if not isinstance(output, Tensor) or output.shape != x.shape:
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"the model must return shape {tuple(x.shape)}, got {got}.")
-    estimate = to_eps(output.to(x.dtype), x, t, schedule, parameterization=parameterization)
+        noise = noise_like(x0, generator, "ddpm_loss")
+    x = _noised(x0, t, schedule, noise)
+    _require_squares("ddpm_loss", x, x0=x0, noise=noise)
+    output = output_of(model, x, t)
+    estimate = noise_from(output, x, t, schedule, parameterization)
     error = (noise - estimate).square().flatten(start_dim=1).mean(dim=1)
     per_sample = (
         error if weight == "simple" else error * loss_weight(schedule, t, kind=weight).to(error)
@@ -196,30 +174,47 @@ def two_noise_loss(
         generator: Source of both noises.
 
     Raises:
-        ValueError: If t is outside 1..T.
+        ValueError: If t is outside 1..T, x0 is empty, not finite or too large to be squared, or
+            the model's output has another shape.
     """
-    _require_times(t, schedule)
-    first, second = (_noise_like(x0, generator, "two_noise_loss") for _ in range(2))
-    before = add_noise(x0, t - 1, schedule, first)
+    _require_batch(x0, t, schedule)
+    first, second = (noise_like(x0, generator, "two_noise_loss") for _ in range(2))
+    before = _noised(x0, t - 1, schedule, first)
     ratio, variance = schedule.transition(t, t - 1)
     shape = (-1, *[1] * (x0.ndim - 1))
+    if (ratio == 0).any():
+        raise ValueError("no signal of x_{t-1} is left in x_t at t = T: it cannot be rebuilt.")
     ratio, variance = ratio.view(shape).to(x0), variance.view(shape).to(x0)
     x = ratio * before + variance.sqrt() * second
-    _, sigma = schedule.at(t, x)
-    rebuilt = (x - variance / sigma * model(x, t)) / ratio
+    _require_squares("two_noise_loss", x, x0=x0)
+    _, sigma = levels_at(schedule, t, x)
+    rebuilt = (x - variance / sigma * output_of(model, x, t)) / ratio
     per_sample = (before - rebuilt).square().flatten(start_dim=1).mean(dim=1)
     return DdpmLoss(per_sample.mean(), per_sample)
 
 
-def _require_times(t: Tensor, schedule: NoiseSchedule) -> None:
-    if not ((t >= 1) & (t <= schedule.T)).all():
-        raise ValueError(
-            f"t must lie in 1..{schedule.T}, got {t.min().item()} to {t.max().item()}; "
-            "t = 0 is the data, without noise."
-        )
+def _noised(x0: Tensor, t: Tensor, schedule: NoiseSchedule, noise: Tensor) -> Tensor:
+    alpha, sigma = levels_at(schedule, t, x0)
+    return alpha * x0 + sigma * noise
 
 
-def _noise_like(x: Tensor, generator: Generator | None, name: str) -> Tensor:
+def _require_batch(x0: Tensor, t: Tensor, schedule: NoiseSchedule) -> None:
+    if x0.numel() == 0:
+        raise ValueError(f"a loss needs data, got x0 of shape {tuple(x0.shape)}.")
+    check_times(t, schedule.T)
+
+
+def _require_squares(function: str, x: Tensor, **parts: Tensor) -> None:
+    """The sum of squares of x exists: one pass without memory, before the network is called."""
+    size = torch.linalg.vector_norm(x.detach(), dtype=torch.promote_types(x.dtype, torch.float32))
+    if not torch.isfinite(size):
+        for name, part in parts.items():
+            check_finite(name, part)
+        sizes = ", ".join(f"{name} up to {part.abs().max():.3g}" for name, part in parts.items())
+        raise ValueError(f"{function} squares numbers that overflow {x.dtype}: got {sizes}.")
+
+
+def noise_like(x: Tensor, generator: Generator | None, name: str) -> Tensor:
     """Drawn on the generator's device, in the dtype of x."""
     if generator is None:
         raise ValueError(f"{name} needs a generator, or the noise itself.")

@@ -1,14 +1,15 @@
 """Perfect networks: denoisers, scores and densities known in closed form (`ddpm-three-ways`)."""
 
 import math
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.diffusion._validate import check_noise, check_weights
+from derive._validate import check_finite, check_precision
+from derive.diffusion._validate import check_call, check_count, check_weights, finite_at
 
 
 @runtime_checkable
@@ -52,8 +53,11 @@ class MixtureModel:
             may be singular; the density then exists only for sigma > 0.
 
     Raises:
-        TypeError: If shapes or dtypes disagree.
+        TypeError: If shapes or dtypes disagree, or they are in half precision.
         ValueError: If the weights are no probability or a covariance is none.
+
+    Every method raises ValueError where alpha and sigma are no noise level, x has other columns
+    than the means, is not finite, or the answer is not.
 
     Example:
         >>> two = MixtureModel(torch.ones(2) / 2, torch.tensor([[-1.0], [1.0]]), torch.zeros(2))
@@ -69,9 +73,11 @@ class MixtureModel:
         means: Float[Tensor, "K d"],
         covs: Float[Tensor, " K"] | Float[Tensor, "K d"] | Float[Tensor, "K d d"],
     ):
+        check_precision("an exact model", means)
         check_weights(weights)
-        if not torch.isfinite(means).all() or means.shape[1] == 0:
-            raise ValueError(f"means must be finite and not empty, got shape {tuple(means.shape)}.")
+        if means.shape[1] == 0:
+            raise ValueError(f"means must be not empty, got shape {tuple(means.shape)}.")
+        check_finite("means", means)
         self.weights, self.means = weights, means
         self.variances, self.axes = _diagonalise(covs, means)
 
@@ -85,7 +91,8 @@ class MixtureModel:
         self, x: Float[Tensor, "n d"], alpha: float | int = 1.0, sigma: float | int = 0.0
     ) -> Float[Tensor, " n"]:
         """Log density of noisy data; with alpha = 1 and sigma = 0 of the data themselves."""
-        return torch.logsumexp(self._log_parts(*self._centred(x, alpha, sigma)), dim=1)
+        log_prob = torch.logsumexp(self._log_parts(*self._centred(x, alpha, sigma)), dim=1)
+        return finite_at("log_prob", log_prob, x, alpha, sigma)
 
     @typed
     def score(
@@ -93,7 +100,8 @@ class MixtureModel:
     ) -> Float[Tensor, "n d"]:
         """The gradient of `log_prob` in x."""
         z, spread, shares = self._explained(x, alpha, sigma)
-        return -self._mean_over_parts(shares, z / spread)
+        score = -self._mean_over_parts(shares, z / spread)
+        return finite_at("score", score, x, alpha, sigma)
 
     @typed
     def denoise(
@@ -102,7 +110,8 @@ class MixtureModel:
         r"""$\hat x_0 = \mathbb E[x_0\mid x]$, the perfect network."""
         z, spread, shares = self._explained(x, alpha, sigma)
         shrunk = alpha * self.variances / spread * z
-        return self._mean_over_parts(shares, shrunk) + shares @ self.means
+        mean = self._mean_over_parts(shares, shrunk) + shares @ self.means
+        return finite_at("denoise", mean, x, alpha, sigma)
 
     @typed
     def denoise_cov(
@@ -115,9 +124,9 @@ class MixtureModel:
         inside = torch.diag_embed(sigma**2 * self.variances / spread)
         if self.axes is not None:
             inside = self.axes @ inside @ self.axes.mT
-        return torch.einsum("nk,kij->nij", shares, inside) + torch.einsum(
-            "nk,nki,nkj->nij", shares, offset, offset
-        )
+        within = torch.einsum("nk,kij->nij", shares, inside)
+        between = torch.einsum("nk,nki,nkj->nij", shares, offset, offset)
+        return finite_at("denoise_cov", within + between, x, alpha, sigma)
 
     @typed
     def denoise_cov_trace(
@@ -128,11 +137,13 @@ class MixtureModel:
         parts = self._turn_back(alpha * self.variances / spread * z) + self.means
         offset = parts - (shares[:, :, None] * parts).sum(dim=1, keepdim=True)
         inside = (sigma**2 * self.variances / spread).sum(dim=1)
-        return (shares * (inside + offset.square().sum(dim=2))).sum(dim=1)
+        trace = (shares * (inside + offset.square().sum(dim=2))).sum(dim=1)
+        return finite_at("denoise_cov_trace", trace, x, alpha, sigma)
 
     @typed
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n d"]:
-        """n draws of the data, made on the generator's device."""
+        """n >= 1 draws of the data, made on the generator's device."""
+        check_count("n", n)
         where = generator.device
         picked = torch.multinomial(
             self.weights.to(where), n, replacement=True, generator=generator
@@ -154,11 +165,12 @@ class MixtureModel:
 
     def _centred(self, x: Tensor, alpha: float, sigma: float) -> tuple[Tensor, Tensor]:
         """x minus each component's mean, in that component's axes, and the variances there."""
-        check_noise(alpha, sigma)
+        check_call(x, self.means, alpha, sigma)
         spread = alpha**2 * self.variances + sigma**2
         if not (spread > 0).all():
             raise ValueError(
-                "at sigma = 0 this law has no density: a variance is zero. Use sigma > 0."
+                "at sigma = 0 this law has no density: a variance is zero. Use sigma > 0, got "
+                f"{sigma}."
             )
         z = x[:, None, :] - alpha * self.means
         if self.axes is not None:
@@ -203,82 +215,9 @@ class GaussianModel(MixtureModel):
         return self.variances[0]
 
 
-class Mmse(NamedTuple):
-    """Least mean squared errors, one a signal-to-noise ratio, and how uncertain they are."""
-
-    value: Float64[Tensor, " g"]
-    standard_error: Float64[Tensor, " g"]
-
-
-@typed
-def mmse(
-    model: Any,
-    snr: Float64[Tensor, " g"],
-    *,
-    generator: Generator | None = None,
-    num_draws: int = 4096,
-) -> Mmse:
-    r"""The least error of denoising, $\mathbb E\|x_0-\mathbb E[x_0\mid x]\|^2$, at each SNR.
-
-    It depends on $\alpha$ and $\sigma$ through $\alpha^2/\sigma^2$ alone; times the SNR it is the
-    floor of the training loss (book equation `loss-floor`). Closed form for `GaussianModel`;
-    trapezoidal rule for other mixtures with d = 1 (exact to rounding: the integrand is smooth);
-    otherwise Monte Carlo over `num_draws` pairs, the same draws at each ratio.
-
-    Args:
-        model: An `ExactModel`.
-        snr: Ratios >= 0, at any scale.
-        generator: Source of the draws, where they are needed.
-        num_draws: How many.
-
-    Raises:
-        ValueError: If a ratio is negative or not finite, or draws are needed without a generator.
-
-    Example:
-        >>> unit = GaussianModel(torch.zeros(3), torch.eye(3))
-        >>> mmse(unit, torch.tensor([0.0, 1.0], dtype=torch.float64)).value
-        tensor([3.0000, 1.5000], dtype=torch.float64)
-    """
-    if not isinstance(model, ExactModel):
-        raise TypeError(f"mmse needs an ExactModel, got {type(model).__name__}.")
-    if not (torch.isfinite(snr) & (snr >= 0)).all():
-        raise ValueError(f"snr must be finite and >= 0, got {snr.tolist()[:5]}.")
-    if isinstance(model, GaussianModel):
-        spectrum = model.eigenvalues.double()
-        value = (spectrum / (1 + snr[:, None] * spectrum)).sum(dim=1)
-        return Mmse(value, torch.zeros_like(value))
-    if isinstance(model, MixtureModel) and model.dimension == 1 and (model.variances > 0).all():
-        value = torch.stack([_by_quadrature(model, ratio) for ratio in snr.sqrt().tolist()])
-        return Mmse(value.to(snr), torch.zeros_like(snr))
-    if generator is None:
-        raise ValueError("mmse of this model is a Monte-Carlo estimate and needs a generator.")
-    x_0 = model.sample(num_draws, generator=generator)
-    noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype, device=generator.device)
-    noise = noise.to(x_0.device)
-    errors = torch.stack(
-        [model.denoise_cov_trace(r * x_0 + noise, r, 1.0).double() for r in snr.sqrt().tolist()]
-    ).to(snr.device)
-    return Mmse(errors.mean(dim=1), errors.std(dim=1) / num_draws**0.5)
-
-
-def _by_quadrature(model: MixtureModel, ratio: float) -> Tensor:
-    """E Var(x_0 | x) for x = ratio x_0 + noise, by the trapezoidal rule."""
-    centre, spread = ratio * model.means[:, 0], (ratio**2 * model.variances[:, 0] + 1).sqrt()
-    low, high = (centre - 12 * spread).min().item(), (centre + 12 * spread).max().item()
-    # The rule's error falls as exp(-2 pi a / h), a the distance of the nearest pole: where one
-    # component hands over to another, about pi narrow^2 / apart from the real line.
-    narrow, apart = spread.min().item(), (centre.max() - centre.min()).item()
-    step = narrow / (15 + 2 * apart / narrow)
-    num = math.ceil((high - low) / step)
-    x = torch.linspace(low, high, num, dtype=model.means.dtype)[:, None].to(model.means)
-    density = model.log_prob(x, ratio, 1.0).exp()
-    return torch.trapezoid(density * model.denoise_cov_trace(x, ratio, 1.0), x[:, 0]).double()
-
-
 def _diagonalise(covs: Tensor, means: Tensor) -> tuple[Tensor, Tensor | None]:
     """Variances (K, d) and, for full matrices, the axes in which they hold."""
-    if not torch.isfinite(covs).all():
-        raise ValueError("covs must be finite.")
+    check_finite("covs", covs)
     if covs.ndim < 3:
         if (covs < 0).any():
             raise ValueError(f"variances must be >= 0, got {covs.min().item():g}.")

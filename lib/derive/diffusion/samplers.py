@@ -1,29 +1,28 @@
 """From noise back to data, step by step: DDPM, DDIM and everything between (`ddpm-three-ways`)."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive.diffusion.losses import Parameterization, _noise_like, to_x0
+from derive._validate import finite_or_explained
+from derive.diffusion.losses import noise_like
+from derive.diffusion.models import ExactModel
+from derive.diffusion.outputs import Parameterization, clean_from, output_of
 from derive.diffusion.schedules import NoiseSchedule, step_grid
+from derive.diffusion.steps import (
+    PerDim,
+    ReverseStep,
+    Variance,
+    check_step,
+    reverse_steps,
+    unchecked_step,
+)
 
 Denoiser = Callable[..., Any]  # (x "n *d", t: int) -> the estimate of x_0, "n *d"
-Variance = Literal["beta", "posterior", "optimal"]
-
-
-class ReverseStep(NamedTuple):
-    r"""One step t → s of a sampler: $x_s$ = x_t · x + x_0 · x̂_0 + std · z, with z normal."""
-
-    t: int
-    s: int
-    x_t: float
-    x_0: float
-    std: float
 
 
 @typed
@@ -44,15 +43,19 @@ def denoiser_of(
             multiplies its error by $\sigma_t/\alpha_t$, up to 157 on Ho's schedule.
 
     Raises:
-        ValueError: If clip <= 0.
+        ValueError: If clip <= 0. The denoiser raises it if t is outside 0..T, the model returns
+            another shape, or there is no signal at t for a model of the noise to be right about.
     """
     if clip is not None and not clip > 0:
         raise ValueError(f"clip must be > 0, got {clip}.")
+    alpha = schedule.alpha.tolist()
 
     def denoise(x: Tensor, t: int) -> Tensor:
+        if parameterization == "eps" and 0 <= t < len(alpha) and alpha[t] == 0:
+            raise ValueError(f"a model of the noise cannot estimate the data at t={t}: alpha is 0.")
         times = torch.full((len(x),), t, device=x.device)
-        output = model(x, times).to(x.dtype)
-        x_0 = to_x0(output, x, times, schedule, parameterization=parameterization)
+        output = output_of(model, x, times)
+        x_0 = clean_from(output, x, times, schedule, parameterization)
         return x_0 if clip is None else x_0.clamp(-clip, clip)
 
     return denoise
@@ -60,106 +63,21 @@ def denoiser_of(
 
 @typed
 def exact_denoiser(model: Any, schedule: NoiseSchedule) -> Denoiser:
-    r"""An `ExactModel` as a denoiser: the network that training would give in the limit."""
+    r"""An `ExactModel` as a denoiser: the network that training would give in the limit.
+
+    Raises:
+        TypeError: If the model is no `ExactModel`.
+    """
+    if not isinstance(model, ExactModel):
+        raise TypeError(f"exact_denoiser needs an ExactModel, got {type(model).__name__}.")
     alpha, sigma = schedule.alpha.tolist(), schedule.sigma.tolist()
-    return lambda x, t: model.denoise(x, alpha[t], sigma[t])
 
+    def denoise(x: Tensor, t: int) -> Tensor:
+        if not 0 <= t < len(alpha):
+            raise ValueError(f"t must lie in 0..{schedule.T}, got {t}.")
+        return model.denoise(x, alpha[t], sigma[t])
 
-@typed
-def reverse_variance(
-    schedule: NoiseSchedule,
-    t: Any,
-    s: Any,
-    *,
-    kind: Variance = "posterior",
-    mmse_per_dim: Any = None,
-) -> Float64[Tensor, "..."]:
-    r"""The variance $\nu^2$ of the model's reverse kernel from t to s.
-
-    "posterior": $\tilde\nu^2=\sigma_s^2\sigma_{t|s}^2/\sigma_t^2$, right if the data were one
-    point. "beta": $\sigma_{t|s}^2$, right for data N(0, I). "optimal": $\tilde\nu^2 +
-    c^2\,\mathrm{mmse}/d$ with $c=\alpha_s\sigma_{t|s}^2/\sigma_t^2$, the best isotropic variance
-    for the data at hand (book equation `total-variance`).
-
-    Args:
-        schedule: The noise levels.
-        t: Times, ints or tensors of ints.
-        s: Earlier times.
-        kind: Which of the three.
-        mmse_per_dim: The least error of denoising at t, per coordinate; for "optimal".
-
-    Raises:
-        ValueError: Unless 0 <= s < t <= T; if "optimal" lacks `mmse_per_dim`, or that is negative.
-
-    Source:
-        Ho et al. (2020) use the first two; Bao et al. (2022) derived the third.
-    """
-    if kind == "beta":
-        return schedule.transition(t, s).variance
-    posterior = schedule.posterior(t, s)
-    if kind == "posterior":
-        return posterior.variance
-    if mmse_per_dim is None:
-        raise ValueError("the optimal variance depends on the data: give mmse_per_dim at t.")
-    error = torch.as_tensor(mmse_per_dim, dtype=torch.float64, device=schedule.alpha.device)
-    if not (error >= 0).all():
-        raise ValueError("mmse_per_dim must be >= 0.")
-    return posterior.variance + posterior.x_0.square() * error
-
-
-@typed
-def reverse_steps(
-    schedule: NoiseSchedule,
-    grid: Sequence[int],
-    *,
-    variance: Variance = "posterior",
-    eta: float | int | None = None,
-    mmse_per_dim: Any = None,
-) -> list[ReverseStep]:
-    r"""The coefficients of a sampler on a grid of times, last time first.
-
-    Without `eta`: DDPM. The mean is that of the bridge (book equation `posterior`), the noise has
-    the chosen variance. With `eta`: the DDIM family, whose noise has standard deviation
-    $\nu=\eta\tilde\nu$ and whose mean changes with it, $\alpha_s\hat x_0 +
-    \sqrt{\sigma_s^2-\nu^2}\,\hat\varepsilon$; 0 is DDIM, 1 is DDPM with "posterior". All
-    coefficients come from the two marginals, whatever lies between them. The last step, to
-    s = 0, adds no noise.
-
-    Args:
-        schedule: The noise levels.
-        grid: Increasing times, usually `step_grid(T, S)`; from 0 if data are wanted.
-        variance: The variance of DDPM's noise; see `reverse_variance`.
-        eta: The noise of DDIM.
-        mmse_per_dim: For "optimal": one number for each time of the grid but the first.
-
-    Raises:
-        ValueError: If the grid is not increasing, or too short; if eta < 0, or so large that
-            $\nu>\sigma_s$.
-
-    Example:
-        >>> two = NoiseSchedule.from_betas(torch.tensor([0.36, 0.75], dtype=torch.float64))
-        >>> [round(c, 3) for c in reverse_steps(two, [0, 1, 2])[0]]
-        [2, 1, 0.214, 0.714, 0.567]
-    """
-    if len(grid) < 2 or any(b <= a for a, b in pairwise(grid)):
-        raise ValueError(f"a grid needs at least two increasing times, got {list(grid)[:8]}.")
-    t = torch.tensor(grid[1:], device=schedule.alpha.device)
-    s = torch.tensor(grid[:-1], device=schedule.alpha.device)
-    bridge = schedule.posterior(t, s)
-    if eta is None:
-        x_t, x_0 = bridge.x_t, bridge.x_0
-        square = reverse_variance(schedule, t, s, kind=variance, mmse_per_dim=mmse_per_dim)
-    else:
-        x_t, x_0, square = _ddim(schedule, t, s, float(eta), bridge.variance)
-    std = torch.where(s == 0, 0.0, square.sqrt())
-    columns = (t.tolist(), s.tolist(), x_t.tolist(), x_0.tolist(), std.tolist())
-    return [ReverseStep(*row) for row in zip(*columns, strict=True)][::-1]
-
-
-def apply_step(step: ReverseStep, x: Tensor, x_0: Tensor, noise: Tensor | None = None) -> Tensor:
-    """x_t and the estimate of x_0 to x_s: the inner loop, and therefore without type checks."""
-    y = torch.mul(x, step.x_t).add_(x_0, alpha=step.x_0)
-    return y if noise is None or step.std == 0 else y.add_(noise, alpha=step.std)
+    return denoise
 
 
 @typed
@@ -186,21 +104,26 @@ def run_reverse(
         The samples, (n, *d); with `return_path` all states, (S + 1, n, *d), noise first.
 
     Raises:
-        ValueError: If noise is needed and there is no generator, or there is no step.
-        FloatingPointError: If a state is not finite; the message says at which time.
+        TypeError: If a step's coefficients are no numbers.
+        ValueError: If noise is needed and there is no generator; if there is no step, or one is
+            none; if x_T is not finite, or the denoiser's answer has another shape.
+        FloatingPointError: If the samples are not finite.
     """
     if not steps:
-        raise ValueError("run_reverse needs at least one step.")
+        raise ValueError(f"run_reverse needs at least one step, got {steps!r}.")
+    for step in steps:
+        check_step(step)
+    finite_or_explained("run_reverse", x_T, x_T=x_T)  # what goes wrong later is seen at the end
     x, path = x_T, [x_T] if return_path else []
     with torch.no_grad():
         for step in steps:
-            noise = _noise_like(x, generator, "this sampler") if step.std > 0 else None
-            x = apply_step(step, x, denoiser(x, step.t), noise)
+            noise = noise_like(x, generator, "this sampler") if step.std > 0 else None
+            x = unchecked_step(step, x, output_of(denoiser, x, step.t), noise)
             if return_path:
                 path.append(x)
             if callback is not None:
                 callback(step, x)
-    if not torch.isfinite(x).all():
+    if not (torch.isfinite(x.sum()) or torch.isfinite(x).all()):
         raise FloatingPointError(
             "the sampler left the finite numbers; is the denoiser's estimate of x_0 bounded?"
         )
@@ -216,11 +139,15 @@ def ddpm_sample(
     generator: Generator,
     num_steps: int | None = None,
     variance: Variance = "posterior",
-    mmse_per_dim: Any = None,
+    mmse_per_dim: PerDim | None = None,
     return_path: bool = False,
 ) -> Float[Tensor, "..."]:
-    """DDPM's sampler; `reverse_steps` and `run_reverse` in one call, all T steps by default."""
-    grid = step_grid(schedule.T, num_steps or schedule.T)
+    """DDPM's sampler; `reverse_steps` and `run_reverse` in one call, all T steps by default.
+
+    Raises:
+        ValueError, FloatingPointError: As for `run_reverse`, and as for `reverse_steps`.
+    """
+    grid = step_grid(schedule.T, schedule.T if num_steps is None else num_steps)
     steps = reverse_steps(schedule, grid, variance=variance, mmse_per_dim=mmse_per_dim)
     return run_reverse(denoiser, steps, x_T, generator=generator, return_path=return_path)
 
@@ -237,22 +164,10 @@ def ddim_sample(
     generator: Generator | None = None,
     return_path: bool = False,
 ) -> Float[Tensor, "..."]:
-    """DDIM's sampler; `reverse_steps` and `run_reverse` in one call."""
+    """DDIM's sampler; `reverse_steps` and `run_reverse` in one call.
+
+    Raises:
+        ValueError, FloatingPointError: As for `run_reverse`, and as for `reverse_steps`.
+    """
     steps = reverse_steps(schedule, step_grid(schedule.T, num_steps, kind=kind), eta=eta)
     return run_reverse(denoiser, steps, x_T, generator=generator, return_path=return_path)
-
-
-def _ddim(
-    schedule: NoiseSchedule, t: Tensor, s: Tensor, eta: float, posterior: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    if not eta >= 0:
-        raise ValueError(f"eta must be >= 0, got {eta}.")
-    square = eta**2 * posterior
-    kept = schedule.sigma[s].square() - square
-    if (kept < -1e-12 * schedule.sigma[s].square()).any():
-        largest = (schedule.sigma[t] / schedule.transition(t, s).variance.sqrt()).min().item()
-        raise ValueError(
-            f"eta={eta} asks for more noise than sigma_s holds; on this grid at most {largest:.4g}."
-        )
-    x_t = kept.clamp(min=0).sqrt() / schedule.sigma[t]
-    return x_t, schedule.alpha[s] - x_t * schedule.alpha[t], square

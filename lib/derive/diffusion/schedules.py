@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_finite
 
 Step = int | Int[Tensor, "..."]
 
@@ -42,7 +43,7 @@ class NoiseSchedule:
         sigma: Standard deviations of the noise, $\sigma_0 = 0$; the ratio alpha / sigma falls.
 
     Raises:
-        TypeError: If the two are not float64 of one length.
+        TypeError: If the two are not float64 of one length, on one device.
         ValueError: If they are no schedule: not finite, too short, or the noise does not grow.
 
     Example:
@@ -56,25 +57,43 @@ class NoiseSchedule:
 
     def __post_init__(self) -> None:
         alpha, sigma = self.alpha, self.sigma
+        if alpha.is_meta or sigma.is_meta or alpha.device != sigma.device:
+            raise TypeError(
+                "a schedule needs alpha and sigma on one device that holds numbers, got "
+                f"{alpha.device} and {sigma.device}."
+            )
         if len(alpha) < 2 or len(alpha) != len(sigma):
             raise ValueError(
                 "a schedule needs alpha and sigma at t = 0 and at least one noise level, got "
                 f"{len(alpha)} and {len(sigma)} values."
             )
-        if not (torch.isfinite(alpha).all() and torch.isfinite(sigma).all()):
-            raise ValueError("a schedule needs finite alpha and sigma.")
+        check_finite("alpha", alpha)
+        check_finite("sigma", sigma)
         if alpha[0] != 1 or sigma[0] != 0:
             raise ValueError(
                 f"a schedule starts at the data, alpha = 1 and sigma = 0, got {alpha[0].item():g} "
                 f"and {sigma[0].item():g}."
             )
-        if (alpha.diff() > 0).any() or (alpha < 0).any() or (sigma[1:] <= 0).any():
-            raise ValueError("alpha must stay >= 0 and never grow, and sigma be > 0 after t = 0.")
+        self._require_at_every_step(
+            (alpha.diff() <= 0) & (alpha[1:] >= 0) & (sigma[1:] > 0),
+            "alpha must stay >= 0 and never grow, and sigma be > 0 after t = 0",
+        )
         # Compared as products: the ratio of the two is infinite at t = 0.
-        if (sigma[:-1] * alpha[1:] >= sigma[1:] * alpha[:-1]).any():
-            raise ValueError("the ratio alpha / sigma must fall at every step.")
+        self._require_at_every_step(
+            sigma[:-1] * alpha[1:] < sigma[1:] * alpha[:-1],
+            "the ratio alpha / sigma must fall at every step",
+        )
+
+    def _require_at_every_step(self, holds: Tensor, law: str) -> None:
+        if not holds.all():
+            t = 1 + int((~holds).nonzero()[0])
+            alpha, sigma = (
+                f"{x[t - 1].item():g}, {x[t].item():g}" for x in (self.alpha, self.sigma)
+            )
+            raise ValueError(f"{law}, got alpha = {alpha} and sigma = {sigma} at t = {t - 1}, {t}.")
 
     @staticmethod
+    @typed
     def from_betas(betas: Float[Tensor, " T"]) -> "NoiseSchedule":
         r"""The variance-preserving schedule, $\alpha_t^2 + \sigma_t^2 = 1$, of Ho et al.'s betas.
 
@@ -93,8 +112,9 @@ class NoiseSchedule:
         )
 
     @staticmethod
+    @typed
     def ho_linear(
-        T: int = 1000, *, beta_start: float = 1e-4, beta_end: float = 0.02
+        T: int = 1000, *, beta_start: float | int = 1e-4, beta_end: float | int = 0.02
     ) -> "NoiseSchedule":
         """Ho et al. (2020): betas in T equal steps from `beta_start` to `beta_end`."""
         _require_length(T)
@@ -103,13 +123,17 @@ class NoiseSchedule:
         )
 
     @staticmethod
+    @typed
     def su_linear(T: int = 1000) -> "NoiseSchedule":
         r"""Su (2022): $\alpha_{t|t-1}^2 = 1 - 0.02\,t/T$."""
         _require_length(T)
         return NoiseSchedule.from_betas(0.02 * torch.arange(1, T + 1, dtype=torch.float64) / T)
 
     @staticmethod
-    def cosine(T: int = 1000, *, s: float = 0.008, largest: float = 0.999) -> "NoiseSchedule":
+    @typed
+    def cosine(
+        T: int = 1000, *, s: float | int = 0.008, largest: float | int = 0.999
+    ) -> "NoiseSchedule":
         """Nichol and Dhariwal (2021): alpha falls as a cosine; betas are cut at `largest`."""
         _require_length(T)
         if not s >= 0:
@@ -123,41 +147,56 @@ class NoiseSchedule:
         """The number of noise levels; t runs from 0 to T."""
         return len(self.alpha) - 1
 
+    @typed
     def to(self, device: torch.device | str) -> "NoiseSchedule":
-        """The same schedule on another device."""
-        return NoiseSchedule(self.alpha.to(device), self.sigma.to(device))
+        """The same schedule on another device.
 
+        Raises:
+            ValueError: If torch knows no such device.
+        """
+        try:
+            alpha, sigma = self.alpha.to(device), self.sigma.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"a schedule cannot be moved to {device!r}: {error}") from error
+        return NoiseSchedule(alpha, sigma)
+
+    @typed
     def snr(self, t: Step) -> Float64[Tensor, "..."]:
         r"""Signal-to-noise ratio $\alpha_t^2/\sigma_t^2$; infinite at t = 0."""
         t = self._time("t", t, 0)
         return (self.alpha[t] / self.sigma[t]).square()
 
+    @typed
     def log_snr(self, t: Step) -> Float64[Tensor, "..."]:
-        r"""Its logarithm, $2\log(\alpha_t/\sigma_t)$."""
+        r"""Its logarithm, $2\log(\alpha_t/\sigma_t)$; infinite at t = 0."""
         t = self._time("t", t, 0)
         return 2 * (self.alpha[t].log() - self.sigma[t].log())
 
+    @typed
     def transition(self, t: Step, s: Step) -> Transition:
         r"""The forward kernel from s to t: $\alpha_{t|s}$ and $\sigma_{t|s}^2$ (`merge-noise`).
 
         Raises:
             ValueError: Unless 0 <= s < t <= T.
         """
-        t, s = self._pair(t, s)
+        return self._kernel(*self._pair(t, s))
+
+    def _kernel(self, t: Tensor, s: Tensor) -> Transition:
         ratio = self.alpha[t] / self.alpha[s]
         # (sigma_t - ratio sigma_s)(sigma_t + ratio sigma_s) cancels once where the difference of
         # squares cancels twice.
         left, right = self.sigma[t], ratio * self.sigma[s]
         return Transition(ratio, (left - right) * (left + right))
 
+    @typed
     def posterior(self, t: Step, s: Step) -> Posterior:
         r"""The bridge $p(x_s\mid x_t,x_0)$ (book equation `posterior`).
 
         Raises:
             ValueError: Unless 0 <= s < t <= T.
         """
-        ratio, variance = self.transition(t, s)
         t, s = self._pair(t, s)
+        ratio, variance = self._kernel(t, s)
         total = self.sigma[t].square()
         return Posterior(
             ratio * self.sigma[s].square() / total,
@@ -165,18 +204,32 @@ class NoiseSchedule:
             self.sigma[s].square() * variance / total,
         )
 
+    @typed
     def at(
         self, t: Int[Tensor, " n"], like: Float[Tensor, "n *d"]
-    ) -> tuple[Float[Tensor, "n *_"], Float[Tensor, "n *_"]]:
-        """alpha and sigma of each sample of a batch, shaped to multiply `like`."""
-        t = self._time("t", t, 0)
-        shape = (-1, *[1] * (like.ndim - 1))
-        return self.alpha[t].view(shape).to(like), self.sigma[t].view(shape).to(like)
+    ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."]]:
+        """alpha and sigma of each sample of a batch, shaped to multiply `like`.
+
+        Of `like` only shape, dtype and device count, whatever numbers it holds.
+
+        Raises:
+            ValueError: If a time is outside 0..T.
+        """
+        return levels_at(self, t, like)
 
     def _pair(self, t: Step, s: Step) -> tuple[Tensor, Tensor]:
         t, s = self._time("t", t, 1), self._time("s", s, 0)
-        if not (s < t).all():
-            raise ValueError("needs s < t: the forward process runs from s to t.")
+        try:
+            late = s >= t
+        except RuntimeError:
+            raise ValueError(
+                f"t and s must fit each other, got shapes {tuple(t.shape)} and {tuple(s.shape)}."
+            ) from None
+        if late.any():
+            raise ValueError(
+                "needs s < t, since the forward process runs from s to t, got t: "
+                f"{_range(t)}, s: {_range(s)}, and s >= t in {int(late.sum())} places."
+            )
         return t, s
 
     def _time(self, name: str, t: Step, least: int) -> Tensor:
@@ -184,6 +237,13 @@ class NoiseSchedule:
         if not ((index >= least) & (index <= self.T)).all():
             raise ValueError(f"{name} must lie in {least}..{self.T}, got {_range(index)}.")
         return index
+
+
+def levels_at(schedule: NoiseSchedule, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """`NoiseSchedule.at` for functions that have checked the types already."""
+    t = schedule._time("t", t, 0)
+    shape = (-1, *[1] * (like.ndim - 1))
+    return schedule.alpha[t].view(shape).to(like), schedule.sigma[t].view(shape).to(like)
 
 
 @typed

@@ -13,8 +13,9 @@ from torch import Generator, Tensor
 
 from derive._typing import typed
 from derive.diffusion.losses import ddpm_loss, sample_times
-from derive.diffusion.samplers import denoiser_of, reverse_steps, run_reverse
+from derive.diffusion.samplers import denoiser_of, run_reverse
 from derive.diffusion.schedules import NoiseSchedule, step_grid
+from derive.diffusion.steps import reverse_steps
 from derive.diffusion.unet import UNet
 from derive.training import CheckpointError, Event, Trained, cosine, read_checkpoint, train
 from derive.training.checkpoints import load_weights

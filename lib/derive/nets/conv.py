@@ -17,6 +17,9 @@ class ConvNet(nn.Module):
         width: Channels after the first convolution; the second has twice as many.
         generator: Where the weights are drawn from.
 
+    Raises:
+        ValueError: If a size is out of range.
+
     Example:
         >>> import torch
         >>> ConvNet(1, 10, image_size=8)(torch.zeros(2, 1, 8, 8)).shape
@@ -34,6 +37,7 @@ class ConvNet(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        self.channels, self.image_size = channels, image_size
         if min(channels, num_classes, width) < 1 or image_size < 4 or image_size % 4:
             raise ValueError(
                 "ConvNet needs channels, num_classes, width >= 1 and an image_size that is a "
@@ -51,6 +55,8 @@ class ConvNet(nn.Module):
             self.classify = nn.Linear(2 * width * (image_size // 4) ** 2, num_classes)
 
     @typed
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
+    def forward(
+        self, images: Float[Tensor, "b {self.channels} {self.image_size} {self.image_size}"]
+    ) -> Float[Tensor, "b classes"]:
         """One row of logits an image."""
         return self.classify(self.features(images).flatten(1))

@@ -34,6 +34,7 @@ class MLP(nn.Sequential):
         generator: Where the weights are drawn from.
 
     Raises:
+        TypeError: If a width is no integer.
         ValueError: If there are fewer than two widths, or one is below 1.
 
     Example:
@@ -49,6 +50,8 @@ class MLP(nn.Sequential):
         bias: bool = True,
         generator: Generator | None = None,
     ) -> None:
+        if any(isinstance(width, bool) for width in widths):
+            raise TypeError(f"MLP needs integers for widths, got {widths}.")
         if len(widths) < 2 or min(widths) < 1:
             raise ValueError(f"MLP needs at least two widths, all >= 1, got {widths}.")
         modules: list[nn.Module] = []
@@ -75,8 +78,12 @@ class TimeMLP(nn.Module):
         width: Size of the hidden layers.
         depth: Number of residual blocks.
         frequencies: Half the number of features of u.
-        scale: The largest |u| to expect; it sets the lowest frequency.
+        scale: The largest |u| to expect; it sets the lowest frequency. Above 1/40, below which
+            that would be the highest one too.
         generator: Where the weights are drawn from.
+
+    Raises:
+        ValueError: If a size or the scale is out of range.
 
     Example:
         >>> TimeMLP(2, width=8, depth=1)(torch.zeros(3, 2), torch.zeros(3)).shape
@@ -97,11 +104,12 @@ class TimeMLP(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        if min(d, width, depth, frequencies) < 1 or not scale > 0:
+        if min(d, width, depth, frequencies) < 1 or not 1 / 40 < scale < 1e30:
             raise ValueError(
-                "TimeMLP needs d, width, depth, frequencies >= 1 and scale > 0, got "
-                f"{d}, {width}, {depth}, {frequencies}, {scale}."
+                "TimeMLP needs d, width, depth, frequencies >= 1 and a scale between 1/40 and "
+                f"1e30, got {d}, {width}, {depth}, {frequencies}, {scale}."
             )
+        self.d = d
         # From a quarter wave over [-scale, scale] to a wave for every tenth of a unit.
         low, high = math.log(math.pi / (2 * scale)), math.log(20 * math.pi)
         spread = torch.linspace(low, high, frequencies) if frequencies > 1 else torch.tensor([low])
@@ -115,7 +123,9 @@ class TimeMLP(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     @typed
-    def forward(self, x: Float[Tensor, "b d"], u: Float[Tensor, " b"]) -> Float[Tensor, "b d"]:
+    def forward(
+        self, x: Float[Tensor, "b {self.d}"], u: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b {self.d}"]:
         """The network's answer for each row of x at its own u."""
         angles = u[:, None] * self.rates
         time = self.time(torch.cat([angles.cos(), angles.sin()], dim=1))

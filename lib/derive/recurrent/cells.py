@@ -1,5 +1,6 @@
 """Recurrent cells as formulas: weights, one step, a run, and the way to and from torch."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -7,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from derive._typing import typed
+from derive._typing import require_company, typed
+from derive.recurrent._validate import check_finite, check_weights, finite_or_explained
 
 Kind = Literal["tanh", "relu", "linear", "lstm", "gru", "gru_paper"]
 
@@ -34,6 +36,10 @@ class Cell:
     b: Bias, shape (gates · n,).
     b_h: A second bias. torch keeps two; they are added up, but for the candidate n of `gru`,
         whose b_h stands inside the reset gate.
+
+    Raises:
+        TypeError: If the weights are no tensors of one floating-point type on one device.
+        ValueError: If the kind is unknown, shapes do not fit it, or a weight is not finite.
     """
 
     kind: Kind
@@ -43,8 +49,9 @@ class Cell:
     b_h: Tensor
 
     def __post_init__(self):
-        if self.kind not in GATES:
+        if not isinstance(self.kind, str) or self.kind not in GATES:
             raise ValueError(f"kind must be one of {', '.join(GATES)}, got {self.kind!r}.")
+        check_weights("Cell", {"W": self.W, "U": self.U, "b": self.b, "b_h": self.b_h})
         rows, n = self.U.shape if self.U.ndim == 2 else (0, 0)
         gates = GATES[self.kind]
         if n == 0 or rows != len(gates) * n:
@@ -93,7 +100,8 @@ def stack_gates(kind: Kind, **gates: Tensor) -> Tensor:
         gates: One tensor per gate: h; or i, f, g, o; or r, z, n. All of one shape.
 
     Raises:
-        ValueError: If a gate is missing or unknown, or the shapes differ.
+        TypeError: If the gates are of several types, or on several devices.
+        ValueError: If a gate is missing or unknown, the shapes differ, or a number is not finite.
 
     Example:
         >>> stack_gates("gru", z=torch.ones(1), n=torch.zeros(1), r=torch.full((1,), 2.0))
@@ -104,6 +112,8 @@ def stack_gates(kind: Kind, **gates: Tensor) -> Tensor:
         raise ValueError(f"a {kind} cell has the gates {', '.join(names)}, got {', '.join(gates)}.")
     if len({part.shape for part in gates.values()}) > 1:
         raise ValueError(f"gates differ in shape: {[tuple(p.shape) for p in gates.values()]}.")
+    for name in names:
+        check_finite(name, gates[name])
     return torch.cat([gates[name] for name in names])
 
 
@@ -121,8 +131,9 @@ def step(
         state: State before the step.
 
     Raises:
-        TypeError: If the batches differ or the entries are not floating point.
-        ValueError: If the last axes do not fit the cell.
+        TypeError: If the batches differ, or the types or devices of cell, input and state.
+        ValueError: If the last axes do not fit the cell, an entry is not finite, or the new state
+            overflows.
 
     Example:
         >>> one = torch.ones(1, 1)
@@ -130,8 +141,9 @@ def step(
         >>> step(cell, torch.tensor([5.0]), torch.tensor([3.0]))
         tensor([11.])
     """
-    check_sizes(cell, x, state)
-    return _step(cell, x @ cell.W.T + cell.b, state)
+    check_inputs("step", cell, x, state)
+    new = next_state(cell, x @ cell.W.T + cell.b, state)
+    return finite_or_explained("step", new, x=x, state=state, W=cell.W, U=cell.U)
 
 
 @typed
@@ -148,8 +160,9 @@ def trajectory(
         state: The state before the first input; zero if left out.
 
     Raises:
-        TypeError: If the batches differ or the entries are not floating point.
-        ValueError: If there is no input, or sizes do not fit the cell.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and state.
+        ValueError: If there is no input, sizes do not fit the cell, an entry is not finite, or a
+            state overflows.
 
     Example:
         >>> one = torch.ones(1, 1)
@@ -159,13 +172,14 @@ def trajectory(
     """
     if state is None:
         state = x.new_zeros(*x.shape[1:-1], cell.state_size)
-    check_sizes(cell, x, state)
+    check_inputs("trajectory", cell, x, state)
     if len(x) == 0:
         raise ValueError("trajectory needs at least one input, got T=0.")
     states = [state]
     for drive in x @ cell.W.T + cell.b:
-        states.append(_step(cell, drive, states[-1]))
-    return torch.stack(states)
+        states.append(next_state(cell, drive, states[-1]))
+    run = torch.stack(states)
+    return finite_or_explained("trajectory", run, x=x, state=state, W=cell.W, U=cell.U)
 
 
 @typed
@@ -174,7 +188,8 @@ def from_torch(module: torch.nn.RNNBase | torch.nn.RNNCellBase, *, layer: int = 
 
     Raises:
         TypeError: If it is another kind of module.
-        ValueError: If the module has no such layer, reads both ways, or projects its output.
+        ValueError: If the module has no such layer, reads both ways, projects its output, or has
+            weights that are not finite.
 
     Example:
         >>> from_torch(torch.nn.LSTM(3, 5)).U.shape
@@ -228,14 +243,26 @@ def to_torch(cell: Cell) -> torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU:
     return module
 
 
-def check_sizes(cell: Cell, x: Tensor, state: Tensor) -> None:
-    """The last axes fit the cell."""
+def check_inputs(
+    function: str, cell: Cell, x: Tensor, state: Tensor, *, called: str = "state"
+) -> None:
+    """Types, devices and last axes fit the cell; the numbers are finite."""
+    require_company(function, [("the cell", cell.U), ("x", x), (called, state)])
     d, s = cell.W.shape[1], cell.state_size
     if x.shape[-1] != d or state.shape[-1] != s:
         raise ValueError(
             f"this {cell.kind} cell takes inputs of size {d} and states of size {s}, "
             f"got {x.shape[-1]} and {state.shape[-1]}."
         )
+    check_finite("x", x)
+    check_finite(called, state)
+
+
+def with_recurrent(cell: Cell, U: Tensor) -> Cell:
+    """The cell with other recurrent weights of the same shape, unchecked: for derivatives by U."""
+    other = copy(cell)
+    object.__setattr__(other, "U", U)  # as a frozen dataclass does itself
+    return other
 
 
 def activations(cell: Cell, drive: Tensor, h: Tensor) -> Activations:
@@ -258,7 +285,8 @@ def activations(cell: Cell, drive: Tensor, h: Tensor) -> Activations:
     return Activations((apply(drive + recurrent),), recurrent)
 
 
-def _step(cell: Cell, drive: Tensor, state: Tensor) -> Tensor:
+def next_state(cell: Cell, drive: Tensor, state: Tensor) -> Tensor:
+    """One step; `drive` as for `activations`."""
     if cell.kind == "lstm":
         c, h = state.chunk(2, dim=-1)
         i, f, g, o = activations(cell, drive, h).gates

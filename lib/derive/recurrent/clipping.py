@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from derive._typing import typed
+from derive.recurrent._validate import check_finite
 
 
 @typed
@@ -21,7 +22,9 @@ def clip_by_norm_(grads: Sequence[Tensor], c: float | int) -> Tensor:
         c: The largest norm allowed.
 
     Raises:
-        ValueError: If c is not positive and finite, there is no gradient, or one is not finite.
+        TypeError: If a gradient is no tensor of floating point, or on another device.
+        ValueError: If c is not positive and finite, there is no gradient, or one (or the norm) is
+            not finite.
 
     Source:
         Pascanu, Mikolov, Bengio (ICML 2013), algorithm 1. `torch.nn.utils.clip_grad_norm_` adds
@@ -36,7 +39,10 @@ def clip_by_norm_(grads: Sequence[Tensor], c: float | int) -> Tensor:
     with torch.no_grad():
         norm = torch.stack([grad.norm() for grad in grads]).norm()
         if not torch.isfinite(norm):
-            raise ValueError("a gradient is not finite; clipping cannot mend that, skip the step.")
+            raise ValueError(
+                f"the gradients' norm is not finite, got {norm.item()}; clipping cannot mend "
+                "that, skip the step."
+            )
         if norm > c:
             for grad in grads:
                 grad.mul_(c / norm)
@@ -48,7 +54,8 @@ def clip_by_value_(grads: Sequence[Tensor], c: float | int) -> None:
     """Clamp every entry to [-c, c], in place; this turns the gradient, and is here to show it.
 
     Raises:
-        ValueError: If c is not positive and finite, or there is no gradient.
+        TypeError: If a gradient is no tensor of floating point, or on another device.
+        ValueError: If c is not positive and finite, there is no gradient, or one is not finite.
 
     Example:
         >>> g = torch.tensor([10.0, 0.1])
@@ -57,6 +64,8 @@ def clip_by_value_(grads: Sequence[Tensor], c: float | int) -> None:
         tensor([1.0000, 0.1000])
     """
     _require(grads, c)
+    for place, grad in enumerate(grads):
+        check_finite(f"grads[{place}]", grad)
     with torch.no_grad():
         for grad in grads:
             grad.clamp_(-c, c)
@@ -66,4 +75,13 @@ def _require(grads: Sequence[Tensor], c: float) -> None:
     if not 0 < c < math.inf:
         raise ValueError(f"the clipping threshold must be positive and finite, got c={c}.")
     if not grads:
-        raise ValueError("there is no gradient to clip.")
+        raise ValueError("there is no gradient to clip, got an empty sequence.")
+    for place, grad in enumerate(grads):
+        if not isinstance(grad, Tensor) or not grad.is_floating_point():
+            got = str(grad.dtype) if isinstance(grad, Tensor) else type(grad).__name__
+            raise TypeError(f"grads[{place}] must be a tensor of floating point, got {got}.")
+        if grad.device != grads[0].device or grad.device.type == "meta":
+            raise TypeError(
+                f"gradients must be on one device that holds numbers, got {grads[0].device} and, "
+                f"for grads[{place}], {grad.device}."
+            )

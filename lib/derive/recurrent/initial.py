@@ -1,11 +1,10 @@
 """Initialisations that decide how long a gradient lives (chapter `rnn-gradients`)."""
 
-import math
-
 import torch
 from torch import Generator, Tensor
 
 from derive._typing import typed
+from derive.recurrent._validate import check_positive
 from derive.recurrent.cells import GATES, from_torch
 
 Layer = torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU
@@ -19,7 +18,8 @@ def orthogonal_(module: Layer, *, generator: Generator, gain: float | int = 1.0)
     *columns* that `torch.nn.init.orthogonal_` makes of it has gates that are not orthogonal.
 
     Raises:
-        ValueError: If gain is not positive and finite, or the module is none that a Cell holds.
+        ValueError: If gain is not positive and finite (as a number of the weights' type), or the
+            module is none that a Cell holds.
 
     Source:
         Saxe, McClelland, Ganguli (ICLR 2014).
@@ -30,8 +30,7 @@ def orthogonal_(module: Layer, *, generator: Generator, gain: float | int = 1.0)
         >>> torch.allclose(U @ U.T, torch.eye(4), atol=1e-6)
         True
     """
-    if not 0 < gain < math.inf:
-        raise ValueError(f"gain must be positive and finite, got {gain}.")
+    check_positive("gain", gain, _type_of(module))
     for layer in range(module.num_layers):
         cell = from_torch(module, layer=layer)
         for name in GATES[cell.kind]:
@@ -44,7 +43,8 @@ def identity_(module: torch.nn.RNN, *, gain: float | int = 1.0) -> torch.nn.RNN:
     """The module, with `gain` times the identity for U and zero biases (IRNN, meant for ReLU).
 
     Raises:
-        ValueError: If gain is not positive and finite, or the module is none that a Cell holds.
+        ValueError: If gain is not positive and finite (as a number of the weights' type), or the
+            module is none that a Cell holds.
 
     Source:
         Le, Jaitly, Hinton (arXiv 1504.00941).
@@ -53,8 +53,7 @@ def identity_(module: torch.nn.RNN, *, gain: float | int = 1.0) -> torch.nn.RNN:
         >>> identity_(torch.nn.RNN(1, 2, nonlinearity="relu")).weight_hh_l0.tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    if not 0 < gain < math.inf:
-        raise ValueError(f"gain must be positive and finite, got {gain}.")
+    check_positive("gain", gain, _type_of(module))
     for layer in range(module.num_layers):
         cell = from_torch(module, layer=layer)
         cell.U.copy_(gain * torch.eye(cell.size))
@@ -72,8 +71,8 @@ def forget_bias_(module: torch.nn.LSTM, value: float | int) -> torch.nn.LSTM:
     $-1/\log\sigma(b)$ steps (book equation `eq-horizon`).
 
     Raises:
-        ValueError: If the value is not finite, or the module is none that a Cell holds, or has
-            no biases.
+        ValueError: If the value is not finite (as a number of the weights' type), or the module
+            is none that a Cell holds, or has no biases.
 
     Source:
         Gers, Schmidhuber, Cummins (2000); Jozefowicz, Zaremba, Sutskever (ICML 2015).
@@ -83,8 +82,9 @@ def forget_bias_(module: torch.nn.LSTM, value: float | int) -> torch.nn.LSTM:
         >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0).tolist()
         [0.0, 2.0, 0.0, 0.0]
     """
-    if not math.isfinite(value):
-        raise ValueError(f"the forget bias must be finite, got {value}.")
+    dtype = _type_of(module)
+    if not torch.isfinite(torch.tensor(float(value), dtype=dtype)):
+        raise ValueError(f"the forget bias must be finite in {dtype}, got {value}.")
     for layer in range(module.num_layers):
         _set_biases(module, layer, forget=torch.tensor(float(value)))
     return module
@@ -118,6 +118,10 @@ def chrono_(module: torch.nn.LSTM, *, horizon: int, generator: Generator) -> tor
         )
         _set_biases(module, layer, forget=u.log(), opposite_input=True)
     return module
+
+
+def _type_of(module: Layer) -> torch.dtype:
+    return next(module.parameters()).dtype
 
 
 def _set_biases(

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
-from derive.recurrent.cells import Activations, Cell, activations, check_sizes, trajectory
+from derive.recurrent._validate import check_finite, finite_or_explained
+from derive.recurrent.cells import Activations, Cell, activations, check_inputs, trajectory
 
 
 @typed
@@ -36,6 +37,8 @@ def rnn_jacobian(
         >>> rnn_jacobian(torch.tensor([[2.0]]), torch.tensor([[0.0], [0.5]])).flatten()
         tensor([2.0000, 1.5000])
     """
+    check_finite("U", U)
+    check_finite("h", h)
     if act == "tanh" and (h.abs() > 1).any():
         raise ValueError(
             f"a tanh state lies in [-1, 1], got {h.abs().max().item():.3g}; pass the state after "
@@ -46,7 +49,7 @@ def rnn_jacobian(
         "relu": lambda: (h > 0).to(h.dtype),
         "linear": lambda: torch.ones_like(h),
     }[act]()
-    return _finite(slope[..., :, None] * U)
+    return slope[..., :, None] * U  # a slope is at most 1
 
 
 @typed
@@ -64,7 +67,7 @@ def lstm_jacobian(
         state: States (c, h) before them.
 
     Raises:
-        TypeError: If the batches differ.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and states.
         ValueError: If the cell is no LSTM, sizes do not fit it, or an entry is not finite.
 
     Source:
@@ -77,7 +80,7 @@ def lstm_jacobian(
         tensor([[0.5000, 0.0000],
                 [0.2500, 0.0000]])
     """
-    c, _, gates = _lstm(cell, x, state)
+    c, _, gates = _lstm("lstm_jacobian", cell, x, state)
     i, f, g, o = gates
     new = (f * c + i * g).tanh()
     n = cell.size
@@ -89,7 +92,8 @@ def lstm_jacobian(
     J[..., 0, :, n:] = B
     B.mul_(D[..., :, None]).addcmul_((new * o * (1 - o))[..., :, None], cell.gate("o"))
     J[..., 1, :, n:] = B
-    return _finite(J.flatten(-3, -2))
+    J = J.flatten(-3, -2)
+    return finite_or_explained("lstm_jacobian", J, x=x, state=state, U=cell.U)
 
 
 @typed
@@ -113,7 +117,7 @@ def lstm_cell_jacobian(
         o_before: The output gates that made h out of c: h = o_before · tanh c.
 
     Raises:
-        TypeError: If the batches differ.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and states.
         ValueError: If the cell is no LSTM, sizes do not fit it, an entry is not finite, or
             h is not o_before · tanh c.
 
@@ -123,10 +127,11 @@ def lstm_cell_jacobian(
         >>> lstm_cell_jacobian(cell, torch.zeros(1), torch.zeros(2), torch.tensor([0.5]))
         tensor([[0.5000]])
     """
-    c, h, gates = _lstm(cell, x, state)
+    c, h, gates = _lstm("lstm_cell_jacobian", cell, x, state)
+    check_finite("o_before", o_before)
     if o_before.shape != h.shape:
         raise ValueError(f"o_before has {o_before.shape[-1]} units, the cell {cell.size}.")
-    gap = (h - o_before * c.tanh()).abs().max().item()
+    gap = (h - o_before * c.tanh()).abs().max().item() if h.numel() else 0.0
     if not gap < 1e-3:
         raise ValueError(
             f"h must be o_before * tanh(c) for the path from c to h, but is off by {gap:.2g}."
@@ -134,7 +139,7 @@ def lstm_cell_jacobian(
     inner = o_before * (1 - c.tanh().square())
     J = _through_h(cell, c, gates) * inner[..., None, :]
     J.diagonal(dim1=-2, dim2=-1).add_(gates[1])
-    return _finite(J)
+    return finite_or_explained("lstm_cell_jacobian", J, x=x, state=state, U=cell.U)
 
 
 @typed
@@ -153,7 +158,7 @@ def gru_jacobian(
         h: States before them.
 
     Raises:
-        TypeError: If the batches differ.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and states.
         ValueError: If the cell is no GRU, sizes do not fit it, or an entry is not finite.
 
     Source:
@@ -167,7 +172,7 @@ def gru_jacobian(
     """
     if cell.kind not in ("gru", "gru_paper"):
         raise ValueError(f"gru_jacobian needs a gru or gru_paper cell, got {cell.kind}.")
-    check_sizes(cell, x, h)
+    check_inputs("gru_jacobian", cell, x, h, called="h")
     (r, z, n), inner = activations(cell, x @ cell.W.T + cell.b, h)
     U_r, U_z, U_n = cell.U.chunk(3)
     if cell.kind == "gru":
@@ -181,7 +186,7 @@ def gru_jacobian(
         J = new[..., :, None] * (U_n @ reset)
     J.addcmul_((gap * z * (1 - z))[..., :, None], U_z)
     J.diagonal(dim1=-2, dim2=-1).add_(stay)
-    return _finite(J)
+    return finite_or_explained("gru_jacobian", J, x=x, h=h, U=cell.U)
 
 
 @typed
@@ -191,7 +196,7 @@ def jacobian(
     """The Jacobian of `step(cell, x, state)` with respect to the state, whatever the cell.
 
     Raises:
-        TypeError: If the batches differ.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and states.
         ValueError: If sizes do not fit the cell, or an entry is not finite.
 
     Example:
@@ -204,7 +209,7 @@ def jacobian(
         return lstm_jacobian(cell, x, state)
     if cell.kind == "gru" or cell.kind == "gru_paper":
         return gru_jacobian(cell, x, state)
-    check_sizes(cell, x, state)
+    check_inputs("jacobian", cell, x, state)
     (h,) = activations(cell, x @ cell.W.T + cell.b, state).gates
     return rnn_jacobian(cell.U, h, act=cell.kind)
 
@@ -218,7 +223,7 @@ def jacobians(
     The run is sequential, O(T n²); the Jacobians then come all at once, O(T n²) memory.
 
     Raises:
-        TypeError: If the batches differ.
+        TypeError: If the batches differ, or the types or devices of cell, inputs and states.
         ValueError: If there is no input, sizes do not fit the cell, or an entry is not finite.
 
     Example:
@@ -230,10 +235,12 @@ def jacobians(
     return jacobian(cell, x, trajectory(cell, x, state)[:-1])
 
 
-def _lstm(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _lstm(
+    function: str, cell: Cell, x: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     if cell.kind != "lstm":
-        raise ValueError(f"this needs an lstm cell, got {cell.kind}.")
-    check_sizes(cell, x, state)
+        raise ValueError(f"{function} needs an lstm cell, got {cell.kind}.")
+    check_inputs(function, cell, x, state)
     c, h = state.chunk(2, dim=-1)
     found: Activations = activations(cell, x @ cell.W.T + cell.b, h)
     return c, h, found.gates
@@ -246,11 +253,3 @@ def _through_h(cell: Cell, c: Tensor, gates: tuple[Tensor, ...]) -> Tensor:
     B = (c * f * (1 - f))[..., :, None] * U_f
     B.addcmul_((g * i * (1 - i))[..., :, None], U_i)
     return B.addcmul_((i * (1 - g.square()))[..., :, None], U_g)
-
-
-def _finite(J: Tensor) -> Tensor:
-    if not torch.isfinite(J).all():
-        raise ValueError(
-            "the Jacobian has entries that are not finite; look at weights and states."
-        )
-    return J

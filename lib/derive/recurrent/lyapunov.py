@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
+from derive._validate import check_precision
 
 
 class Spectrum(NamedTuple):
@@ -46,12 +47,12 @@ def lyapunov(
 
     Returns:
         The exponents, standard errors, the number of factors averaged, and how many exponents
-        are -inf.
+        are -inf: directions that some factor maps to zero, whose standard error is NaN.
 
     Raises:
-        TypeError: If a factor is not a square matrix of floating point.
-        ValueError: If a factor is not finite, k is not in 1..n, or fewer than 2 factors are left
-            for a block.
+        TypeError: If a factor is not a square matrix of float32 or float64, as the first one.
+        ValueError: If a factor is not finite or overflows in a single step, its shape is not that
+            of the first one, k is not in 1..n, or fewer than 2 factors are left for a block.
 
     Source:
         Benettin, Galgani, Giorgilli, Strelcyn (Meccanica 15, 1980).
@@ -67,23 +68,28 @@ def lyapunov(
             f"got {burn_in}, {reorth} and {num_blocks}."
         )
     rows, Q, seen = [], None, 0
-    pending = 0
+    pending: int = 0
+    held: Tensor | float = 0.0  # logarithm of what was divided out since the last QR
     for J in jacobians:
-        if not torch.isfinite(J).all():
-            raise ValueError(f"lyapunov: factor {seen} is not finite.")
-        n = J.shape[-1]
         if Q is None:
-            k = n if k is None else k
-            if not 1 <= k <= n:
-                raise ValueError(f"lyapunov needs 1 <= k <= n={n}, got k={k}.")
-            Q = _first_directions(n, k, J).expand(*J.shape[:-2], n, k)
+            _require_square(J)
+            Q, first = _first_directions(J, k), J
+        _require_alike(J, first, seen)
         Q = J @ Q
+        if not torch.isfinite(Q).all():
+            raise ValueError(
+                f"lyapunov: factor {seen} is not finite, or overflows; got entries up to "
+                f"{J.abs().max().item():.3g}."
+            )
         seen, pending = seen + 1, pending + 1
         if pending == reorth or seen == burn_in:
             Q, growth = _turn(Q)
             if seen > burn_in:
-                rows.append(growth / pending)
-            pending = 0
+                rows.append((growth + held) / pending)
+            pending, held = 0, 0.0
+        else:
+            Q, stretch = _scaled(Q)
+            held = held + stretch
     if len(rows) < 2 * num_blocks:
         raise ValueError(
             f"lyapunov needs at least {2 * num_blocks} QR steps after burn-in for {num_blocks} "
@@ -99,11 +105,48 @@ def lyapunov(
     )
 
 
-def _first_directions(n: int, k: int, like: Tensor) -> Tensor:
+def _require_square(J: Tensor) -> None:
+    """The first factor is a matrix that QR can work with."""
+    if not isinstance(J, Tensor) or J.ndim < 2 or J.shape[-1] != J.shape[-2]:
+        raise TypeError(f"lyapunov needs square matrices, got {_described(J)}.")
+    check_precision("lyapunov", J)
+
+
+def _require_alike(J: Tensor, first: Tensor, place: int) -> None:
+    """The factors of one product have one shape, type and device."""
+    if not isinstance(J, Tensor) or (J.dtype, J.device) != (first.dtype, first.device):
+        raise TypeError(
+            f"lyapunov: factor 0 is {_described(first)}, but factor {place} is {_described(J)}."
+        )
+    if J.shape != first.shape:
+        raise ValueError(
+            f"lyapunov: factor 0 has shape {tuple(first.shape)}, but factor {place} "
+            f"{tuple(J.shape)}."
+        )
+
+
+def _described(J: object) -> str:
+    if not isinstance(J, Tensor):
+        return f"a {type(J).__name__}"
+    return f"{J.dtype} of shape {tuple(J.shape)} on {J.device}"
+
+
+def _first_directions(J: Tensor, k: int | None) -> Tensor:
     """Orthonormal columns in general position: the axes may be invariant, and stay unsorted."""
+    n = J.shape[-1]
+    k = n if k is None else k
+    if not 1 <= k <= n:
+        raise ValueError(f"lyapunov needs 1 <= k <= n={n}, got k={k}.")
     fixed = torch.Generator().manual_seed(n)
     start = torch.randn(n, n, generator=fixed, dtype=torch.float64)
-    return torch.linalg.qr(start).Q[:, :k].to(like)
+    return torch.linalg.qr(start).Q[:, :k].to(J).expand(*J.shape[:-2], n, k)
+
+
+def _scaled(Y: Tensor) -> tuple[Tensor, Tensor]:
+    """Divided by its largest entry, whose logarithm stands aside: nothing over- or underflows."""
+    largest = Y.abs().amax(dim=(-2, -1), keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    return Y / largest, largest.log()[..., 0]
 
 
 def _turn(Y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """Products of Jacobians in time order, and what they leave of a gradient (`rnn-gradients`)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -9,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
-from derive.recurrent.cells import Cell, step, trajectory
+from derive.recurrent._validate import check_finite, finite_or_explained
+from derive.recurrent.cells import Cell, next_state, trajectory, with_recurrent
 
 
 class Lags(NamedTuple):
@@ -44,7 +44,7 @@ def product(jacobians: Float[Tensor, "T *b n n"]) -> Float[Tensor, "*b n n"]:
     total = jacobians[0]
     for J in jacobians[1:]:
         total = J @ total
-    return _finite("product", total)
+    return _not_overflown("product", total, jacobians)
 
 
 @typed
@@ -68,7 +68,7 @@ def products_by_lag(jacobians: Float[Tensor, "T *b n n"]) -> Float[Tensor, "T *b
     totals = [jacobians[-1]]
     for J in jacobians[:-1].flip(0):
         totals.append(totals[-1] @ J)
-    return _finite("products_by_lag", torch.stack(totals))
+    return _not_overflown("products_by_lag", torch.stack(totals), jacobians)
 
 
 @typed
@@ -78,7 +78,7 @@ def log_norms_by_lag(
     r"""Logarithms of the norms that a gradient v at the end has 0, 1, …, T steps before it.
 
     One backward sweep $v\leftarrow J_k^\top v$, rescaled at every step, so that no length
-    overflows; $-\infty$ once nothing is left. O(T n²) time, O(n) memory.
+    over- or underflows; $-\infty$ once nothing is left. O(T n²) time, O(n) memory.
 
     Args:
         jacobians: The factors in time order.
@@ -86,25 +86,29 @@ def log_norms_by_lag(
 
     Raises:
         TypeError: If the shapes disagree.
-        ValueError: If there is no factor, one is not finite, or a v is zero.
+        ValueError: If there is no factor, one is not finite or overflows in a single step, or a
+            v is zero or not finite.
 
     Example:
         >>> log_norms_by_lag(torch.full((3, 1, 1), 2.0), torch.ones(1)) / torch.tensor(2.0).log()
         tensor([0., 1., 2., 3.])
     """
     _require_steps("log_norms_by_lag", jacobians)
-    _finite("log_norms_by_lag", jacobians)
-    size = v.norm(dim=-1)
-    if (size == 0).any():
-        raise ValueError("log_norms_by_lag needs v != 0: the norms of nothing have no logarithm.")
-    logs = [size.log()]
-    v = v / size[..., None]
+    check_finite("jacobians", jacobians)
+    check_finite("v", v)
+    if not v.any(dim=-1).all():
+        raise ValueError(
+            "log_norms_by_lag needs v != 0, got a v of zeros: the norm of nothing has no logarithm."
+        )
+    v, log = _unit(v)
+    logs = [log]
     for J in jacobians.flip(0):
-        v = (J.mT @ v[..., None])[..., 0]
-        size = v.norm(dim=-1)
-        logs.append(logs[-1] + size.log())
-        v = v / torch.where(size > 0, size, 1)[..., None]
-    return torch.stack(logs)
+        v, growth = _unit((J.mT @ v[..., None])[..., 0])
+        logs.append(logs[-1] + growth)
+    norms = torch.stack(logs)
+    if torch.isnan(norms).any():
+        raise _overflow("log_norms_by_lag", jacobians)
+    return norms
 
 
 @typed
@@ -128,8 +132,9 @@ def gradient_by_lag(
         state: The state before the first input; zero if left out.
 
     Raises:
-        TypeError: If the batches differ.
-        ValueError: If sizes do not fit the cell, or the loss is no single number or not finite.
+        TypeError: If the batches, types or devices differ, or the loss is no tensor.
+        ValueError: If there is no input, sizes do not fit the cell, an entry is not finite, the
+            loss is no single number, or it or its gradient is not finite.
 
     Source:
         Pascanu, Mikolov, Bengio (ICML 2013), equations 3 to 5.
@@ -142,21 +147,34 @@ def gradient_by_lag(
     """
     states = trajectory(cell, x, state).detach()
     gradient = torch.zeros_like(cell.U)
-    delta, value = torch.func.grad_and_value(loss)(states[-1])
+
+    def single(last: Tensor) -> Tensor:
+        value = loss(last)
+        if not isinstance(value, Tensor):
+            raise TypeError(f"loss must give a tensor, got {type(value).__name__}.")
+        if value.ndim or not value.is_floating_point():
+            raise ValueError(f"loss must give one real number, got {_kind(value)}.")
+        return value
+
+    delta, value = torch.func.grad_and_value(single)(states[-1])
     if not torch.isfinite(value):
         raise ValueError(f"gradient_by_lag needs a finite loss, got {value.item()}.")
+    check_finite("the gradient of the loss", delta)
     terms, norms = [], [delta.norm(dim=-1)]
     for x_t, before in zip(x.flip(0), states[:-1].flip(0), strict=True):
 
         def moved(U: Tensor, state: Tensor, x_t: Tensor = x_t) -> Tensor:
-            return step(replace(cell, U=U), x_t, state)
+            return next_state(with_recurrent(cell, U), x_t @ cell.W.T + cell.b, state)
 
         back = torch.func.vjp(moved, cell.U, before)[1]
         term, delta = back(delta)
         gradient += term
         terms.append(term.norm())
         norms.append(delta.norm(dim=-1))
-    return Lags(torch.stack(terms), torch.stack(norms), gradient)
+    lags = Lags(torch.stack(terms), torch.stack(norms), gradient)
+    for part in lags:
+        finite_or_explained("gradient_by_lag", part, x=x, U=cell.U)
+    return lags
 
 
 def _require_steps(name: str, jacobians: Tensor) -> None:
@@ -164,10 +182,29 @@ def _require_steps(name: str, jacobians: Tensor) -> None:
         raise ValueError(f"{name} needs at least one Jacobian, got T=0.")
 
 
-def _finite(name: str, J: Tensor) -> Tensor:
-    if not torch.isfinite(J).all():
-        raise ValueError(
-            f"{name}: not finite; a raw product overflows after some hundred steps, use "
-            "log_norms_by_lag or lyapunov."
-        )
-    return J
+def _unit(v: Tensor) -> tuple[Tensor, Tensor]:
+    """The directions of vectors, and the logarithms of their lengths, whose squares may not fit."""
+    largest = v.abs().amax(dim=-1, keepdim=True)
+    v = v / torch.where(largest > 0, largest, 1)
+    size = v.norm(dim=-1, keepdim=True)
+    direction = v / torch.where(size > 0, size, 1)
+    return direction, (largest.log() + size.log())[..., 0]
+
+
+def _not_overflown(name: str, result: Tensor, jacobians: Tensor) -> Tensor:
+    if torch.isfinite(result).all():
+        return result
+    check_finite("jacobians", jacobians)
+    raise _overflow(name, jacobians)
+
+
+def _overflow(name: str, jacobians: Tensor) -> ValueError:
+    largest = jacobians.abs().max().item()
+    return ValueError(
+        f"{name}: not finite; got {len(jacobians)} factors with entries up to {largest:.3g}. A "
+        "raw product overflows after some hundred steps: use log_norms_by_lag or lyapunov."
+    )
+
+
+def _kind(value: Tensor) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}"

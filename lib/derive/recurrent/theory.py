@@ -9,6 +9,8 @@ from torch import Tensor
 
 from derive._typing import typed
 
+LARGEST = 1e100  # of a variance or a scale: its square still is a float
+
 
 class MeanField(NamedTuple):
     """Fixed point of a wide random network."""
@@ -41,7 +43,7 @@ def gaussian_product_exponents(n: int, g: float | int = 1.0) -> Float[Tensor, " 
     if n < 1 or not 0 < g < math.inf:
         raise ValueError(f"needs n >= 1 and a finite g > 0, got n={n} and g={g}.")
     halves = torch.arange(n, 0, -1, dtype=torch.float64) / 2
-    return (math.log(2 * g**2 / n) + torch.special.digamma(halves)) / 2
+    return math.log(g) + (math.log(2 / n) + torch.special.digamma(halves)) / 2
 
 
 @typed
@@ -54,7 +56,7 @@ def mean_field(
     $q = g^2\,\mathbb E\,\phi(\sqrt q z)^2 + \sigma^2$ and
     $\chi = g^2\,\mathbb E\,\phi'(\sqrt q z)^2$ with a standard normal z (book equation `eq-chi`);
     the top Lyapunov exponent tends to $\tfrac12\log\chi$. For tanh the expectations are sums on
-    a fine grid, accurate to 12 digits for q <= 100, and q is found by bisection.
+    a fine grid, accurate to 12 digits, and q is found by bisection.
 
     Args:
         g: Scale of the recurrent weights.
@@ -62,7 +64,7 @@ def mean_field(
         act: The activation.
 
     Raises:
-        ValueError: If g or sigma2 is negative or not finite, or the activation lets the variance
+        ValueError: If g or sigma2 is negative or above 1e100, or the activation lets the variance
             grow without bound (relu for g >= √2, linear for g >= 1).
 
     Source:
@@ -72,8 +74,10 @@ def mean_field(
         >>> mean_field(0.5, 0.0)
         MeanField(q=0.0, chi=0.25)
     """
-    if not (0 <= g < math.inf and 0 <= sigma2 < math.inf):
-        raise ValueError(f"needs finite g >= 0 and sigma2 >= 0, got g={g} and sigma2={sigma2}.")
+    if not (0 <= g <= LARGEST and 0 <= sigma2 <= LARGEST):
+        raise ValueError(
+            f"needs g and sigma2 between 0 and {LARGEST:g}, got g={g} and sigma2={sigma2}."
+        )
     if act != "tanh":
         share = {"relu": 0.5, "linear": 1.0}[act]  # E phi(z)², and E phi'(z)² as well
         chi = share * g**2
@@ -116,12 +120,21 @@ def lstm_rate(forget_bias: float | int, radius: float | int) -> float:
         raise ValueError(
             f"needs a finite radius >= 0 and bias, got {radius} and {forget_bias} for the bias."
         )
-    return math.log(1 / (1 + math.exp(-forget_bias)) + radius / 4)
+    # Of sigma and radius / 4 one may be too small for a float: only their logarithms are not.
+    log_sigma = min(forget_bias, 0) - math.log1p(math.exp(-abs(forget_bias)))
+    if radius == 0:
+        return log_sigma
+    small, large = sorted((log_sigma, math.log(radius) - math.log(4)))
+    return large + math.log1p(math.exp(small - large))
 
 
 def _tanh_moments(q: float) -> tuple[float, float]:
     """E tanh(√q z)² and E sech(√q z)⁴: the trapezoidal rule, which is spectral for these."""
-    z = torch.linspace(-9, 9, 1801, dtype=torch.float64)
+    root = math.sqrt(q)
+    edge = min(9.0, 20 / root)  # beyond it the normal density or sech² is below 1e-17
+    z = torch.linspace(-edge, edge, 1801, dtype=torch.float64)
     weight = torch.exp(-z.square() / 2) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
-    square = torch.tanh(math.sqrt(q) * z).square()
-    return (weight @ square).item(), (weight @ (1 - square).square()).item()
+    square = torch.tanh(root * z).square()
+    sech2 = 1 - square
+    mean = weight @ square if edge == 9.0 else 1 - weight @ sech2
+    return mean.item(), (weight @ sech2.square()).item()

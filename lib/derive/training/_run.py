@@ -23,6 +23,7 @@ from derive.training._state import (
     restore_module,
     restore_optimizer,
 )
+from derive.training._validate import bad_weight, check_loss, factor_at
 from derive.training.batches import MODEL, Batches, Data, derived_seed
 from derive.training.checkpoints import Checkpoint, write_checkpoint
 from derive.training.errors import Diverged
@@ -137,6 +138,8 @@ class Run:
                     done = step + 1
                     save = saving and (done % saving.every == 0 or done == self.steps)
                     self._look(total, done, always=bool(save))
+                    if save or done == self.steps:
+                        self._look_at_weights(done)
                     bar.advance(total.item() if bar.wants_loss() else None)
                     if callback is not None and self.is_main:
                         callback(Event(done, total, self.model, self.average))
@@ -159,7 +162,7 @@ class Run:
             seed_global(derived_seed(self.seed, MODEL, step, share), self.device)
             with self.accelerator.accumulate(model):
                 value = self.loss(model, batch, self.batches.generator(step, share))
-                _check_loss(value)
+                check_loss(value)
                 self.accelerator.backward(value)
                 if self.clip_norm is not None and self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_norm)
@@ -182,6 +185,15 @@ class Run:
             f"the loss is {total.item()} at step {step}{last}. Lower learning_rate, set "
             "clip_norm, or look for a division by zero in the loss."
         )
+
+    def _look_at_weights(self, step: int) -> None:
+        """A finite loss may have a gradient that is not: the next loss would show it, too late."""
+        name = bad_weight(self.model)
+        if name is not None:
+            raise Diverged(
+                f"after step {step} the weight {name!r} is not finite, although the loss was: its "
+                "gradient was not. Look for a division by zero, or a root of zero, in the loss."
+            )
 
     def _save(self, step: int, saving: Saving) -> None:
         self._gather(step)
@@ -210,14 +222,4 @@ class Run:
             self.gathered = end
 
     def _factor(self, step: int) -> float:
-        return 1.0 if self.schedule is None else float(self.schedule(step))
-
-
-def _check_loss(value: Any) -> None:
-    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-        got = (
-            f"shape {tuple(value.shape)}, requires_grad={value.requires_grad}"
-            if isinstance(value, Tensor)
-            else type(value).__name__
-        )
-        raise ValueError(f"loss must return a scalar tensor with a gradient, got {got}.")
+        return 1.0 if self.schedule is None else factor_at(step, self.schedule(step))

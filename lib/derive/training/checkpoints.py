@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from derive._typing import typed
+from derive._validate import check_finite
 from derive.training._state import restore_module
+from derive.training._validate import check_contents
 from derive.training.errors import CheckpointError
 
 FORMAT = 1
@@ -52,7 +54,8 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, *, keep: int = 
 
     Args:
         folder: Created if it is missing.
-        checkpoint: Tensors of any device; `state` and `meta` must be JSON-able.
+        checkpoint: Tensors of any device, stored bit by bit, NaN and infinity included; `state`
+            and `meta` must be JSON-able.
         keep: How many of the newest checkpoints stay.
 
     Returns:
@@ -61,10 +64,14 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, *, keep: int = 
     Raises:
         CheckpointError: If it cannot be written (disk full, folder read-only); the checkpoints
             that were there are untouched.
-        TypeError: If `state` or `meta` hold something that is not JSON.
+        TypeError: If the step is no integer, a tensor none of real numbers, or `state` or `meta`
+            hold something that is not JSON.
+        ValueError: If the step is negative, keep < 1, or `state` or `meta` hold NaN or infinity,
+            which JSON has not.
     """
     if keep < 1:
         raise ValueError(f"write_checkpoint keeps at least one checkpoint, got keep={keep}.")
+    check_contents(checkpoint.step, checkpoint.tensors)
     folder = Path(folder)
     target = folder / f"step-{checkpoint.step:08d}"
     temporary = folder / f"{UNFINISHED}{target.name}-{os.getpid()}"
@@ -80,7 +87,7 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, *, keep: int = 
         "state": checkpoint.state,
         "meta": checkpoint.meta,
     }
-    text = json.dumps({**body, "sha256": _checksum(body)}, indent=1, allow_nan=False)
+    text = _as_json(body)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _clear_unfinished(folder)
@@ -141,11 +148,17 @@ def load_weights(
 
     Raises:
         CheckpointError: If the checkpoint is damaged, has no average, or fits another model.
+        TypeError: If its step is no integer, or a tensor none of real numbers.
+        ValueError: If its step is negative, or a weight is not finite.
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
+    check_contents(checkpoint.step, checkpoint.tensors)
     kind = "average" if average else "model"
     if average and not any(name.startswith("average/") for name in checkpoint.tensors):
         raise CheckpointError("this checkpoint holds no averaged weights (trained without ema).")
+    for name, tensor in checkpoint.tensors.items():
+        if name.startswith(f"{kind}/"):
+            check_finite(name, tensor)
     restore_module(model, checkpoint.tensors, kind)
     return model
 
@@ -159,6 +172,13 @@ def _step_of(path: Path) -> int:
     match = NAME.fullmatch(path.name)
     assert match is not None
     return int(match.group(1))
+
+
+def _as_json(body: dict[str, Any]) -> str:
+    try:
+        return json.dumps({**body, "sha256": _checksum(body)}, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`state` and `meta` must hold JSON alone, got: {error}") from error
 
 
 def _checksum(body: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a finite number."""
+    """The loss, or a weight, is no longer a finite number."""
 
 
 class CheckpointError(RuntimeError):

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from derive._typing import typed
 from derive.training._resume import newest, try_folder
 from derive.training._run import Event, Run, Saving
+from derive.training._validate import check_numbers, check_rates, device_of
 from derive.training.batches import Data
 from derive.training.precision import PrecisionName, choose_precision
 from derive.training.schedules import Schedule
@@ -95,8 +96,11 @@ def train(
         the number format that was used.
 
     Raises:
-        ValueError: If a number is out of range, or the batch cannot be cut into equal parts.
-        Diverged: If the loss is no longer finite.
+        ValueError: If a number is out of range, the batch cannot be cut into equal parts, or
+            `loss` or `schedule` give something else than they should.
+        Diverged: If the loss, or a weight, is no longer finite.
+        RuntimeError: As any other error, if `loss` raises it, such as torch for data that do not
+            fit the model; it is passed on as it is.
         CheckpointError: If a checkpoint cannot be written, is damaged, or was made by a training
             with other settings; the model keeps its weights, and older checkpoints stay.
 
@@ -109,7 +113,7 @@ def train(
         >>> round(line.weight.item(), 2)
         2.0
     """
-    _check_numbers(
+    check_numbers(
         {
             "steps": steps,
             "batch_size": batch_size,
@@ -118,6 +122,7 @@ def train(
             "keep": keep,
         }
     )
+    check_rates({"learning_rate": learning_rate, "weight_decay": weight_decay})
     if workers < 0:
         raise ValueError(f"train needs workers >= 0, got {workers}.")
     if clip_norm is not None and not clip_norm > 0:
@@ -126,7 +131,7 @@ def train(
         raise ValueError(f"train needs an ema decay between 0 and 1, got {ema}.")
     number = _number_of(seed)
     found = newest(checkpoints)
-    target = torch.device(device) if device is not None else _device_of(model)
+    target = device_of(model, device)
     # What was chosen at the start holds to the end: a machine's speed must not change numbers.
     if found is not None and precision == "auto":
         precision = found.state["settings"]["precision"]
@@ -161,21 +166,9 @@ def train(
     return Trained(model, run.average, losses, chosen.name, chosen.reason, start)
 
 
-def _check_numbers(numbers: dict[str, int]) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            raise ValueError(f"train needs {name} >= 1, got {value}.")
-
-
 def _number_of(seed: int | Generator) -> int:
     if isinstance(seed, Generator):
         return int(torch.randint(2**62, (), generator=seed, device=seed.device))
     if seed < 0:
         raise ValueError(f"train needs a seed >= 0, got {seed}.")
     return seed
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    for parameter in model.parameters():
-        return parameter.device
-    raise ValueError("the model has no parameters to train.")
