@@ -1,6 +1,5 @@
 """Sums over all pairs of two point clouds, a block at a time: O(n + m) memory beside the block."""
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,7 +27,8 @@ class Clouds(NamedTuple):
     def largest_cost(self) -> float:
         """An upper bound on the cost of any pair."""
         reach = (self.x.norm(dim=1).max() + self.y.norm(dim=1).max()).item()
-        return reach if self.cost == "euclidean" else reach**2
+        # As a product it becomes infinite where a power of Python's raises.
+        return reach if self.cost == "euclidean" else reach * reach
 
     @property
     def margin(self) -> float:
@@ -46,7 +46,8 @@ def clouds(x: Tensor, y: Tensor, cost: Cost, block: int | None) -> Clouds:
     # A block on a CPU should stay in its cache; a GPU wants enough to do.
     block = block or (2**18 if x.device.type == "cpu" else 2**25)
     pairs = Clouds(x - centre, y - centre, cost, block)
-    if not math.isfinite(pairs.largest_cost):
+    # Distances are computed from their squares, which overflow first.
+    if not pairs._replace(cost="sqeuclidean").largest_cost <= torch.finfo(x.dtype).max:
         sizes = f"x up to {x.abs().max().item():.3g}, y up to {y.abs().max().item():.3g}"
         raise ValueError(f"the costs overflow in {x.dtype}: got {sizes}; rescale.")
     return pairs
