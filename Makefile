@@ -7,7 +7,8 @@ HTML := _build/html
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 export PYTHONPATH := book/_ext
 
-.PHONY: help book serve test check execute new-chapter bench sweep mutants matrix gpu clean
+.PHONY: help book serve test check execute new-chapter bench sweep mutants matrix \
+        threads repeat licences gpu clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -72,6 +73,15 @@ mutants: $(VENV)/.test  ## make mistakes in the library, store which are seen: m
 
 matrix: $(VENV)/.test  ## tests and notebooks under other Pythons and versions: make matrix E=lowest
 	$(PY) -m matrix $(E)
+
+threads: $(VENV)/.test  ## notebooks with two threads must show the stored outputs too
+	DERIVE_PROFILE=cpu OMP_NUM_THREADS=2 $(PY) -m pytest --nbval book
+
+repeat: $(VENV)/.test  ## execute chapters twice, the bytes must be the same: make repeat C=jl-lemma
+	DERIVE_PROFILE=cpu OMP_NUM_THREADS=1 $(PY) -m derive_book repeat $(C)
+
+licences: $(VENV)/.bench  ## write docs/licences.md
+	$(PY) -m derive_book licences
 
 gpu: $(VENV)/.test  ## run chapters at their GPU sizes, outputs in _build/gpu
 	DERIVE_PROFILE=gpu $(PY) -m derive_book execute --out _build/gpu $(C)

@@ -148,8 +148,13 @@ def no_proxies() -> list:
     return [thing for thing in gc.get_objects() if type(thing) not in ProxyTypes]
 
 
-def build(root: Path, builder: str = "html", *, parallel: int = 1, **config) -> str:
-    """Build in this process; returns the warnings, each on its line, with paths from the root."""
+def build(
+    root: Path, builder: str = "html", *, parallel: int = 1, force: bool = False, **config
+) -> str:
+    """Build in this process; returns the warnings, each on its line, with paths from the root.
+
+    `force` writes every page anew, whatever an earlier build has left.
+    """
     told = io.StringIO()
     settings = {**SPHINX, **config}
     if "sphinx_external_toc" not in settings["extensions"]:
@@ -172,8 +177,9 @@ def build(root: Path, builder: str = "html", *, parallel: int = 1, **config) -> 
             status=None,
             warning=told,
             parallel=parallel,
+            freshenv=force,
         )
-        app.build()
+        app.build(force_all=force)
     return told.getvalue().replace(f"{root}/", "")
 
 

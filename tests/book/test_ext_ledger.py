@@ -36,6 +36,12 @@ def ledger(root) -> dict:
 def book(tmp_path_factory):
     root = tmp_path_factory.mktemp("ledger")
     write(root, "one", "two")
+    survivors = [{"equivalent because": None}, {"equivalent because": "a block size"}]
+    stored = {"library-a": (50, survivors), "library-b": (31, []), "chapter-one": (9, survivors)}
+    (root / "lib/derive/results/mutation").mkdir(parents=True)
+    for name, (tried, left) in stored.items():
+        path = root / f"lib/derive/results/mutation/{name}.json"
+        path.write_text(json.dumps({"tried": tried, "survivors": left}))
     assert build(root) == ""
     return root
 
@@ -53,6 +59,8 @@ def test_the_json_holds_every_claim_and_totals_that_add_up(book):
     assert totals["kinds"] == {"bound": 2, "sampled": 2}
     assert totals["false_alarm"] == pytest.approx(4e-9, rel=1e-12)
     assert totals["least_power"] == 0.9981
+    assert totals["mutants"] == {"tried": 80, "seen": 79}
+    assert "seen by its tests: 79 of 80, 98.8%." in page(book, "ledger")
 
 
 def test_the_table_links_every_check_and_can_be_filtered(book):
@@ -86,7 +94,10 @@ def test_ledger_and_counts_follow_a_change_in_one_chapter(tmp_path):
     build(tmp_path)
     pair_up(tmp_path, "two", [record("two-sum", kind="order", figure="slope 2")])
     assert build(tmp_path) == ""
-    assert ledger(tmp_path)["totals"]["kinds"] == {"bound": 1, "order": 1, "sampled": 1}
+    totals = ledger(tmp_path)["totals"]
+    assert totals["kinds"] == {"bound": 1, "order": 1, "sampled": 1}
+    assert totals["mutants"] is None  # nothing is stored, nothing is claimed
+    assert "on purpose" not in page(tmp_path, "ledger")
     assert "slope 2" in page(tmp_path, "ledger")
 
 

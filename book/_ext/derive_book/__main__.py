@@ -1,4 +1,4 @@
-"""The commands `python -m derive_book execute | refresh | check | sweep | new | conversions`."""
+"""The commands of `python -m derive_book`; without one, it lists them."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from derive_book.book import Book, Chapter, find_root
 from derive_book.errors import BookError, Problem
+from derive_book.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", type=int, default=20, help="how many: 1, 2, … (default: 20)")
     sweep.set_defaults(command=_sweep)
 
+    repeat = commands.add_parser("repeat", help="execute twice: the outputs must be the same bytes")
+    repeat.add_argument("slug", nargs="*", help="chapters (default: all)")
+    repeat.set_defaults(command=_repeat)
+
     new = commands.add_parser("new", help="begin a chapter that builds")
     new.add_argument("part", help="folder under book/, such as foundations")
     new.add_argument("slug", help="small letters, digits and hyphens, such as jl-lemma")
@@ -54,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
     conversions = commands.add_parser("conversions", help="what a notebook's prose may contain")
     conversions.set_defaults(command=_conversions)
+
+    licences = commands.add_parser("licences", help="write the list of the packages' licences")
+    licences.set_defaults(command=_licences)
     return parser
 
 
@@ -98,6 +106,22 @@ def _sweep(options: argparse.Namespace) -> int:
         problems += [
             Problem(chapter.path, 1, f"seed {f['seed']}: {f['problem']}", todo) for f in failed
         ]
+    return _report(problems)
+
+
+def _repeat(options: argparse.Namespace) -> int:
+    from derive_book.repeat import repeat
+
+    book, problems = _book(options), []
+    for chapter in _chapters(book, options):
+        start = time.perf_counter()
+        try:
+            found = repeat(chapter, profile=os.environ.get("DERIVE_PROFILE", "cpu"))
+        except BookError as error:
+            found = list(error.problems)
+        verdict = f"{len(found)} problem(s)" if found else "twice the same"
+        print(f"{chapter.path}: {verdict}, {time.perf_counter() - start:.0f} s", flush=True)
+        problems += found
     return _report(problems)
 
 
@@ -148,6 +172,17 @@ def _conversions(options: argparse.Namespace) -> int:
     for chapter, notebook in CONVERSIONS:
         print(f"| {chapter} | {notebook} |")
     return 0
+
+
+def _licences(options: argparse.Namespace) -> int:
+    from derive_book import licences
+
+    root = _book(options).root
+    found, problems = licences.collect(root)
+    if not problems:
+        write_text(root / licences.PAGE, licences.page(found))
+        print(f"{licences.PAGE}: {len(found)} packages")
+    return _report(problems)
 
 
 def _book(options: argparse.Namespace) -> Book:

@@ -16,6 +16,7 @@ from traitlets.config import Config
 
 from derive_book.book import Book, Chapter
 from derive_book.errors import BookError, Problem
+from derive_book.files import try_folder
 from derive_book.pair import assemble, cells_in_step, outputs_of, read, stamp, write
 
 SECONDS_A_CELL = 600
@@ -37,8 +38,11 @@ def execute(
     Returns the path written.
 
     Raises:
-        BookError: If the prose cannot be converted or a cell fails; nothing is written then.
+        BookError: If the prose cannot be converted, a cell fails, or the notebook cannot be
+            written; the one that was there stays.
     """
+    path = chapter.pair if out is None else out / chapter.pair.name
+    try_folder(path)
     _rehearse(book, chapter)
     outputs = run(chapter, seed=seed, profile=profile)
     try:
@@ -47,7 +51,6 @@ def execute(
     except ValueError as error:
         todo = "make derive and derive_book of one version"
         raise BookError(Problem(chapter.path, 1, str(error), todo)) from error
-    path = chapter.pair if out is None else out / chapter.pair.name
     write(notebook, path)
     return path
 

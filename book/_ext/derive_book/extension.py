@@ -1,5 +1,6 @@
 """The Sphinx extension: ticks, checks, the rules that fail a build, and the ledger."""
 
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -14,6 +15,7 @@ from derive_book import figures, ledger, pair, state, verify
 from derive_book import nodes as book_nodes
 from derive_book.book import Chapter
 from derive_book.errors import BookError, Problem
+from derive_book.files import only_one
 from derive_book.parser import ChapterParser
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(WrapClaims)
     app.add_post_transform(LinkToClaims)
     app.connect("builder-inited", load_book)
+    app.connect("builder-inited", lock, priority=990)  # when nothing else can refuse any more
     app.connect("env-get-outdated", outdated)
     app.connect("env-purge-doc", state.purge)
     app.connect("env-merge-info", state.merge)
@@ -46,6 +49,15 @@ def load_book(app: Sphinx) -> None:
         state.book(app).chapters  # noqa: B018  (its errors are the point)
     except BookError as error:
         raise ConfigError(str(error)) from error
+
+
+def lock(app: Sphinx) -> None:
+    """Two builds into one folder would take each other's pages for their own."""
+    try:
+        held = only_one(Path(app.doctreedir).parent)
+    except BookError as error:
+        raise ConfigError(str(error)) from error
+    app.connect("build-finished", lambda app, exception: held.release(), priority=990)
 
 
 class WrapClaims(SphinxTransform):

@@ -11,11 +11,13 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from derive_book import state
+from derive_book.files import read_json, write_text
 from derive_book.nodes import anchor, wrong_versions
 from derive_book.records import KINDS
 from derive_book.verify import FALSE_ALARM_BUDGET
 
 SCRIPT = "_interactive/ledger.js"
+MUTATION = Path("lib/derive/results/mutation")
 
 
 class claims_count(nodes.Inline, nodes.TextElement):
@@ -90,7 +92,8 @@ def collect(app: Sphinx) -> dict[str, Any]:
                     ],
                 }
             )
-    return {"format": 1, "totals": totals(claims), "claims": claims}
+    score = mutation_score(state.book(app).root)
+    return {"format": 1, "totals": {**totals(claims), "mutants": score}, "claims": claims}
 
 
 def totals(claims: list[dict[str, Any]]) -> dict[str, Any]:
@@ -108,6 +111,21 @@ def totals(claims: list[dict[str, Any]]) -> dict[str, Any]:
         "budget": FALSE_ALARM_BUDGET,
         "least_power": min(powers, default=None),
     }
+
+
+def mutation_score(root: Path) -> dict[str, int] | None:
+    """How many mistakes made on purpose in the library were tried, and seen; None: none stored.
+
+    What a person found to be no mistake (it changes no result) does not count as tried.
+    """
+    files = sorted((root / MUTATION).glob("library-*.json"))
+    results = [read_json(file, "run `python -m mutation library …` again") for file in files]
+    if not results:
+        return None
+    survivors = [survivor for result in results for survivor in result["survivors"]]
+    harmless = sum(survivor["equivalent because"] is not None for survivor in survivors)
+    tried = sum(result["tried"] for result in results)
+    return {"tried": tried - harmless, "seen": tried - len(survivors)}
 
 
 def fill_in(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -187,12 +205,19 @@ def _choice(name: str, values: dict[str, str | None]) -> str:
 def _sentence(total: dict[str, Any]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in total["kinds"].items())
     used = total["false_alarm"] / total["budget"]
+    mutants = total["mutants"]
+    score = (
+        f" Mistakes made in the library on purpose, and seen by its tests: {mutants['seen']} of "
+        f"{mutants['tried']}, {mutants['seen'] / mutants['tried']:.1%}."
+        if mutants
+        else ""
+    )
     return (
         f"Claims checked: {total['checked']} of {total['claims']}. "
         f"Checks: {total['checks']}{f' ({kinds})' if kinds else ''}. "
         f"Wrong versions rejected: {total['wrong']}. "
         f"Chance of a false alarm in one run of the book: {_share(total['false_alarm'])}, "
-        f"{used:.1%} of the {_share(total['budget'])} allowed."
+        f"{used:.1%} of the {_share(total['budget'])} allowed.{score}"
     )
 
 
@@ -215,4 +240,4 @@ def _power(value: float | None) -> str:
 def write_json(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         text = json.dumps(collect(app), ensure_ascii=False, indent=1)
-        Path(app.outdir, "ledger.json").write_text(text + "\n", encoding="utf-8")
+        write_text(Path(app.outdir, "ledger.json"), text + "\n")

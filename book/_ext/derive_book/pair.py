@@ -4,8 +4,8 @@ A pair is in step when assembling the `.md` with the notebook's own outputs give
 """
 
 import hashlib
-import os
-import tempfile
+import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from derive_book.book import Book, Chapter, Label
 from derive_book.errors import BookError, Problem
 from derive_book.figures import alt_text, figures
+from derive_book.files import write_text
 from derive_book.plain import Prose
 from derive_book.records import CHECK, read_interactive, read_record, records
 from derive_book.source import Cell
 
 Outputs = Sequence[Sequence[NotebookNode]]
+CHECKSUM = "sha256 of the outputs"
 
 
 def assemble(book: Book, chapter: Chapter, outputs: Outputs) -> NotebookNode:
@@ -59,7 +61,9 @@ def assemble(book: Book, chapter: Chapter, outputs: Outputs) -> NotebookNode:
     runs = (made for made in cells if made.cell_type == "code")
     for number, made in enumerate(runs, 1):
         made.execution_count = number
-    return new_notebook(cells=cells, metadata=_notebook_metadata(chapter))
+    made = new_notebook(cells=cells, metadata=_notebook_metadata(chapter))
+    made.metadata["derive"][CHECKSUM] = checksum(made)
+    return made
 
 
 def count_claims(chapter: Chapter, outputs: Outputs) -> str:
@@ -84,18 +88,35 @@ def read(chapter: Chapter) -> NotebookNode:
     """The notebook beside the chapter.
 
     Raises:
-        BookError: If there is none, or it is no notebook.
+        BookError: If there is none, it is no notebook (cut off, say), or its outputs are not those
+            that it was written with.
     """
-    todo = f"run `make execute C={chapter.slug}`"
+    name, todo = chapter.pair.name, f"run `make execute C={chapter.slug}`"
     if not chapter.pair.is_file():
-        raise BookError(
-            Problem(chapter.path, 1, f"no notebook {chapter.pair.name} beside it", todo)
-        )
+        raise BookError(Problem(chapter.path, 1, f"no notebook {name} beside it", todo))
+    faults: dict[str, Exception] = {}
     try:
-        return nbformat.read(chapter.pair, as_version=4)
-    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
-        what = f"{chapter.pair.name} is no notebook ({' '.join(str(error).split())[:80]})"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of cells without a name, or with the same one
+            notebook = nbformat.read(chapter.pair, as_version=4, capture_validation_error=faults)
+        if faults:
+            raise faults["ValidationError"]
+        written = notebook.metadata.get("derive", {}).get(CHECKSUM)
+    # What is cut off, or has a byte changed somewhere, makes nbformat raise anything.
+    except Exception as error:
+        what = f"{name} is no notebook ({' '.join(str(error).split())[:80]})"
         raise BookError(Problem(chapter.path, 1, what, todo)) from error
+    # One without a checksum is out of step, and is told so there.
+    if written is not None and written != checksum(notebook):
+        what = f"the stored outputs of {name} were altered after it was written"
+        raise BookError(Problem(chapter.path, 1, what, todo))
+    return notebook
+
+
+def checksum(notebook: NotebookNode) -> str:
+    """Of all outputs, so that one altered by hand or by a bad disk is not shown as computed."""
+    text = json.dumps(outputs_of(notebook), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def outputs_of(notebook: NotebookNode) -> list[list[NotebookNode]]:
@@ -114,17 +135,6 @@ def cells_in_step(chapter: Chapter, notebook: NotebookNode) -> int:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook beside its chapter, or wherever it is wanted."""
     write_text(path, nbformat.writes(notebook, version=4) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write in one step: readers see the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as half:
-        half.write(text)
-    os.chmod(half.name, 0o644)
-    os.replace(half.name, path)
 
 
 def step_problems(book: Book, chapter: Chapter, notebook: NotebookNode) -> list[Problem]:

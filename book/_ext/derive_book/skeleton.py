@@ -6,6 +6,7 @@ from pathlib import Path
 from derive_book.book import Book
 from derive_book.claims import LABEL
 from derive_book.errors import BookError, Problem
+from derive_book.files import write_text
 
 _TEXT = """\
 ---
@@ -89,9 +90,8 @@ def new_chapter(book: Book, part: str, slug: str, title: str) -> str:
         raise BookError(Problem(path, 1, f"a page {slug} exists", "choose another slug"))
     text = _TEXT.replace("SLUG", slug).replace("TITLE", title.strip())
     toc = _with_entry(book.root / "_toc.yml", part, path)
-    (book.root / path).parent.mkdir(parents=True, exist_ok=True)
-    (book.root / path).write_text(text.replace("REPOSITORY", book.repository), encoding="utf-8")
-    (book.root / "_toc.yml").write_text(toc, encoding="utf-8")
+    write_text(book.root / path, text.replace("REPOSITORY", book.repository))
+    write_text(book.root / "_toc.yml", toc)
     return f"{path} written and entered in _toc.yml; next: make execute C={slug} && make book"
 
 

@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from html import escape
 from pathlib import Path, PurePosixPath
 
 from sphinx.util import logging
 
+from derive_book.files import write_text
 from derive_page import lean, pages
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,21 @@ def show_claims(html: str, url: str, written: dict[str, str]) -> str:
     return re.sub(r"<!--claim ([\w-]+)-->.*?<!--/claim-->", filled, html, flags=re.DOTALL)
 
 
+# As strict as the pages' own: this one only leads to the first of them.
+DOOR = """<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'self'; \
+style-src-elem 'self'; object-src 'none'; form-action 'self'; base-uri 'none'">
+  <meta http-equiv="refresh" content="0; url={home}">
+  <title>{title}</title>
+</head>
+<body><p><a href="{home}">{title}</a></p></body>
+</html>
+"""
+
+
 def finish(app, exception) -> None:
     if exception or app.builder.name != "html":
         return
@@ -63,12 +80,10 @@ def finish(app, exception) -> None:
     documents = search_documents({name: pages.read(html) for name, html in written.items()})
     script = json.dumps(documents, ensure_ascii=False, separators=(",", ":"))
     # a script, not JSON: a page opened from a file may load the one but not the other
-    (out / "_static" / "search-docs.js").write_text(
-        f"globalThis.deriveSearch = {script};\n", encoding="utf-8"
-    )
+    write_text(out / "_static" / "search-docs.js", f"globalThis.deriveSearch = {script};\n")
     for name, html in written.items():
         if "<!--claim " in html:
-            (out / name).write_text(show_claims(html, name, written), encoding="utf-8")
+            write_text(out / name, show_claims(html, name, written))
 
     for doc in app.env.found_docs:
         notebook = Path(app.env.doc2path(doc)).with_suffix(".ipynb")
@@ -79,7 +94,11 @@ def finish(app, exception) -> None:
     interactive = source / "book" / "_interactive"
     if interactive.is_dir():
         shutil.copytree(interactive, out / "_interactive", dirs_exist_ok=True)
-    (out / "_static" / "katex" / "katex.css").write_text(lean.stylesheet(), encoding="utf-8")
+    write_text(out / "_static" / "katex" / "katex.css", lean.stylesheet())
+    if app.config.root_doc != "index":
+        home = app.builder.get_target_uri(app.config.root_doc)
+        door = DOOR.format(home=escape(home), title=escape(app.config.html_title))
+        write_text(out / "index.html", door)
     for unused in [out / "_static" / "pygments.css", *(out / "_static").glob("mystnb.*.css")]:
         unused.unlink(missing_ok=True)
 

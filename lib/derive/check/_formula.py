@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Collection, Mapping
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from derive.check._record import CheckRefused, Record, Verdict, require_label_and_wrong, settle
@@ -168,11 +169,13 @@ def _random_point(domain: Mapping, draw: random.Random, digits: int) -> dict:
 
 
 def _expression(label: str, what: str, value: Any) -> "Expr":
-    """A number or expression as SymPy's; text is not evaluated."""
+    """A number or expression as SymPy's; text is not evaluated, not even inside of a list."""
     import sympy as sp
 
+    # Of anything else SymPy would take the text inside, and run that.
+    taken = isinstance(value, sp.Basic | Number) and not isinstance(value, bool)
     try:
-        expression = None if isinstance(value, str | bool) else sp.sympify(value)
+        expression = sp.sympify(value, strict=True) if taken else None
     except (sp.SympifyError, TypeError, ValueError, RuntimeError):
         expression = None
     if not isinstance(expression, sp.Expr):

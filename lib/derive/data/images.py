@@ -1,7 +1,10 @@
 """Small images with labels: scikit-learn's digits, and MNIST and CIFAR-10 through torchvision."""
 
 import gzip
+import hashlib
+import json
 import os
+import zlib
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +27,7 @@ CIFAR10_FILES = {
     "test": ["test_batch.bin"],
 }
 RECORD = 1 + 3 * 32 * 32
+CHECKSUMS = "sha256.json"
 
 
 class LabelledImages(NamedTuple):
@@ -45,6 +49,7 @@ def digits() -> LabelledImages:
 
     Raises:
         ModuleNotFoundError: If scikit-learn is not installed.
+        ValueError: If its file is damaged.
 
     Source:
         Alpaydin and Kaynak (1998), test part of the UCI set of optically recognised digits.
@@ -61,8 +66,13 @@ def digits() -> LabelledImages:
             "install derive-and-run[run]."
         )
     path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    with gzip.open(path, "rt", encoding="ascii") as file:
-        table = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.int64))
+    try:
+        rows = gzip.decompress(path.read_bytes()).decode("ascii").split()
+        if not rows:
+            raise EOFError("it is empty")
+        table = torch.from_numpy(np.loadtxt(rows, delimiter=",", dtype=np.int64))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}); install scikit-learn anew.") from error
     images = table[:, :-1].to(torch.float32).view(-1, 1, 8, 8) / 8 - 1
     return LabelledImages(images, table[:, -1].clone())
 
@@ -85,6 +95,7 @@ def mnist(
         ModuleNotFoundError: If torchvision is missing, or does not fit the installed torch.
         FileNotFoundError: If the data are not in `root` and could not be, or were not to be,
             downloaded.
+        ValueError: If a file is damaged.
 
     Source:
         LeCun, Bottou, Bengio, Haffner (1998).
@@ -95,6 +106,11 @@ def mnist(
         found = datasets.MNIST(str(folder), train=split == "train", download=download)
     except (RuntimeError, OSError) as error:
         raise _absent("MNIST", folder, download, error) from error
+    # torchvision compares checksums of what it fetches, and not of what has lain there since.
+    except (ValueError, AssertionError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"a file of MNIST in {folder} is damaged ({error}); remove it and download it again."
+        ) from error
     images = _scaled(torch.as_tensor(found.data).unsqueeze(1))
     return LabelledImages(images, torch.as_tensor(found.targets).to(torch.int64))
 
@@ -120,7 +136,8 @@ def cifar10(
         ModuleNotFoundError: If a download is wanted and torchvision is missing.
         FileNotFoundError: If the data are not in `root` and could not be, or were not to be,
             downloaded.
-        ValueError: If a file is not made of whole records.
+        ValueError: If a file is damaged: not made of whole records, with a class that does not
+            exist, or other than when it was downloaded.
 
     Source:
         Krizhevsky (2009).
@@ -135,6 +152,7 @@ def cifar10(
             utils.download_and_extract_archive(CIFAR10, str(folder), md5=CIFAR10_MD5)
         except (RuntimeError, OSError) as error:
             raise _absent("CIFAR-10", folder, download, error) from error
+        _note_checksums(files[0].parent)
     return _records(files)
 
 
@@ -158,18 +176,45 @@ def _scaled(pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 
 
 def _records(files: list[Path]) -> LabelledImages:
+    noted = _noted_checksums(files[0].parent)
     parts = []
     for file in files:
         content = np.fromfile(file, dtype=np.uint8)
         if len(content) % RECORD or not len(content):
-            raise ValueError(
-                f"{file} has {len(content)} bytes, and should have a multiple of {RECORD}; "
-                "remove it and download it again."
+            raise _damaged(
+                file, f"has {len(content)} bytes, and should have a multiple of {RECORD}"
             )
-        parts.append(content.reshape(-1, RECORD))
+        if file.name in noted and noted[file.name] != hashlib.sha256(content.tobytes()).hexdigest():
+            raise _damaged(file, "is not as it was downloaded: its checksum differs")
+        part = content.reshape(-1, RECORD)
+        if (largest := int(part[:, 0].max())) > 9:
+            raise _damaged(file, f"has an image of class {largest}, and there are 0 to 9")
+        parts.append(part)
     records = torch.from_numpy(np.concatenate(parts))
     images = _scaled(records[:, 1:].reshape(-1, 3, 32, 32))
     return LabelledImages(images, records[:, 0].to(torch.int64))
+
+
+def _damaged(file: Path, what: str) -> ValueError:
+    return ValueError(f"{file} {what}; remove it and download it again.")
+
+
+def _note_checksums(folder: Path) -> None:
+    """Write down what was unpacked from an archive whose checksum was right."""
+    files = [folder / name for names in CIFAR10_FILES.values() for name in names]
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    (folder / CHECKSUMS).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _noted_checksums(folder: Path) -> dict[str, str]:
+    """By file name; none of files that somebody has put there by hand."""
+    path = folder / CHECKSUMS
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, f"is no list of checksums ({error})") from error
 
 
 def _root(root: str | Path | None) -> Path:

@@ -40,7 +40,8 @@ def docstrings(num: int, *, min_length: int = 400) -> Docstrings:
         They depend on the versions that are installed.
 
     Raises:
-        ValueError: If num < 1 or min_length < 1, or fewer than num such texts are installed.
+        ValueError: If num < 1 or min_length < 1, or fewer than num such texts are installed, or a
+            source file cannot be read.
         ModuleNotFoundError: If one of the packages is missing.
 
     Example:
@@ -86,7 +87,11 @@ def _source_files() -> list[tuple[str, Path]]:
 
 def _documented(module: str, path: Path) -> Iterator[tuple[str, str]]:
     """(qualified name, docstring) of everything in a file that has one, in the file's order."""
-    source = path.read_text(encoding="utf-8")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        package = module.partition(".")[0]
+        raise ValueError(f"{path} cannot be read ({error}); install {package} anew.") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in other people's sources
         try:

@@ -5,6 +5,7 @@ Nothing is unpickled, and a file is believed only as far as it is long.
 
 import gzip
 import os
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -17,6 +18,8 @@ from derive.words.vectors import WordVectors
 
 Format = Literal["auto", "glove", "word2vec", "word2vec-binary"]
 
+# What gzip says of a file that is cut off or altered.
+UNPACKING = (EOFError, OSError, zlib.error)
 _LONGEST_WORD = 2000  # bytes; a "word" without an end means that the place is wrong
 _SAMPLE = 4096
 
@@ -151,7 +154,7 @@ def _text_rows(
 def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     try:
         yield from enumerate(file, start=1)
-    except (EOFError, OSError) as error:  # what gzip says of a file that is cut off
+    except UNPACKING as error:
         raise ValueError(f"{path.name}: cannot be unpacked: {error}.") from error
 
 
@@ -194,7 +197,7 @@ def _binary_rows(
 def _take(path: Path, read, size: int) -> bytes:
     try:
         return read(size)
-    except (EOFError, OSError) as error:
+    except UNPACKING as error:
         raise ValueError(f"{path.name}: cannot be unpacked: {error}.") from error
 
 
