@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mutation import chapter, library
+from mutation.choice import at_random
 
 ROOT = library.ROOT
 RESULTS = ROOT / "lib/derive/results/mutation"
@@ -25,26 +26,35 @@ CHAPTERS = {
 
 def main() -> None:
     options = _parser().parse_args()
-    argued = json.loads(EQUIVALENT.read_text()) if EQUIVALENT.is_file() else {}
     for name in options.names:
-        if options.what == "library":
-            page = CHAPTERS.get(name)
-            script = chapter.Script(ROOT / f"book/{page}.md") if page and options.chapter else None
-            result = library.examine(name, sample=options.sample, seed=options.seed, chapter=script)
-        else:
+        path = RESULTS / f"{options.what}-{name}.json"
+        old = json.loads(path.read_text()) if options.again and path.is_file() else {}
+        # A larger sample of the same seed holds the smaller one.
+        sample = {"sample": options.sample or old.get("sample")}
+        sample["seed"] = old.get("seed", options.seed)
+        find = {"choose": at_random(**sample), "known": old.get("killed keys", ())}
+        if options.what == "chapter":
             script = chapter.Script(next((ROOT / "book").rglob(f"{name}.md")))
-            result = chapter.examine(script, sample=options.sample, seed=options.seed)
-        for survivor in result["survivors"]:
-            survivor["equivalent because"] = argued.get(survivor["key"])
-        _store(f"{options.what}-{name}", result)
+            result = chapter.examine(script, **find)
+        else:
+            page = CHAPTERS.get(name)
+            judge = chapter.Script(ROOT / f"book/{page}.md") if page and options.chapter else None
+            result = library.examine(name, **find, chapter=judge)
+        _store(path, sample | result)
 
 
-def _store(name: str, result: dict[str, Any]) -> None:
+def _store(path: Path, result: dict[str, Any]) -> None:
+    argued = json.loads(EQUIVALENT.read_text()) if EQUIVALENT.is_file() else {}
+    for survivor in result["survivors"]:
+        survivor["equivalent because"] = argued.get(survivor["key"])
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    killed = result["tried"] - len(result["survivors"])
-    print(f"{path.relative_to(ROOT)}: {killed} of {result['tried']} killed", flush=True)
+    open_ones = sum(survivor["equivalent because"] is None for survivor in result["survivors"])
+    print(
+        f"{path.relative_to(ROOT)}: {result['killed']} of {result['tried']} killed, "
+        f"{open_ones} survive and are not argued",
+        flush=True,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="+", help="subjects such as transport, or chapters' slugs")
     parser.add_argument("--sample", type=int, help="try only so many, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="the stored choice, or more of it, but for those that were killed",
+    )
     parser.add_argument(
         "--chapter", action="store_true", help="let the chapter judge what the tests let through"
     )

@@ -2,13 +2,14 @@
 
 import ast
 import os
-import random
 import tempfile
 import types
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from mutation.children import outcome
+from mutation.choice import Choice, summary
 from mutation.operators import Mutation, mutations
 
 
@@ -36,7 +37,13 @@ class Script:
                 _run(cell, names)
 
 
-def examine(script: Script, *, sample: int | None, seed: int, say=print) -> dict[str, Any]:
+def examine(
+    script: Script,
+    *,
+    choose: Choice,
+    known: Collection[str] = (),
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Break the code of the cells that hold checks, one place at a time; returns plain data.
 
     The chapter runs once; before each such cell copies of the process try the mistakes in it.
@@ -49,19 +56,19 @@ def examine(script: Script, *, sample: int | None, seed: int, say=print) -> dict
             _hide_wrong(cell)
             places[index] = mutations(cell, f"{script.path.name}, cell {index + 1}")
             everything += places[index]
-    chosen = set(everything)
-    if sample is not None and sample < len(everything):
-        chosen = set(random.Random(seed).sample(everything, sample))
+    chosen = choose(everything)
+    remaining = {mutation for mutation in chosen if mutation.key not in known}
     survivors, tried = [], 0
     with _Stage(script.path) as names:
         for index, cell in enumerate(script.cells):
             for mutation in places.get(index, []):
-                if mutation not in chosen:
+                if mutation not in remaining:
                     continue
                 tried += 1
                 with mutation.made():
                     code = _complete(cell)
-                    if outcome(lambda code=code: _passes(code, names), 120) == "survived":
+                    attempt = lambda code=code: _passes(code, names)  # noqa: E731
+                    if outcome(attempt, 120, patience=5) == "survived":
                         survivors.append(mutation)
                         say(f"survived: {mutation.key}")
             _run(cell, names)
@@ -69,13 +76,7 @@ def examine(script: Script, *, sample: int | None, seed: int, say=print) -> dict
                 say(
                     f"{script.path.stem}: cell {index + 1}, {tried} tried, {len(survivors)} survive"
                 )
-    return {
-        "chapter": script.path.stem,
-        "possible": len(everything),
-        "tried": tried,
-        "killed": tried - len(survivors),
-        "survivors": [{"key": m.key, "line": m.line, "operator": m.operator} for m in survivors],
-    }
+    return {"chapter": script.path.stem, **summary(everything, chosen, survivors)}
 
 
 class _Stage:

@@ -9,6 +9,7 @@ from small_books import good_book
 from mutation import library
 from mutation.chapter import Script, examine
 from mutation.children import outcome
+from mutation.choice import at_random, summary
 from mutation.operators import mutations
 
 
@@ -38,8 +39,12 @@ def made(source):
         ("A.mT", "transpose", "A"),
         ("x[1]", "index", "x[2]"),
         ("x[1:]", "index", "x[2:]"),
+        ("x[-1]", "index", "x[-2]"),
+        ("x[:-1]", "index", "x[:-2]"),
+        ("a += b", "sign", "a -= b"),
         ("range(n)", "index", "range(n - 1)"),
-        ("s.alpha", "alpha and alpha-bar", "s.alpha_bar"),
+        ("s.alpha * s.alpha_bar", "alpha and alpha-bar", "s.alpha_bar * s.alpha_bar"),
+        ("alpha * alpha_bar", "alpha and alpha-bar", "alpha * alpha"),
     ],
 )
 def test_a_mistake_of_each_kind_is_made_and_undone(source, operator, broken):
@@ -52,6 +57,10 @@ def test_a_mistake_of_each_kind_is_made_and_undone(source, operator, broken):
         "raise ValueError('a' + b)",
         "def f(x: 'a * b') -> 'n - 1': pass",
         "'a' + b",
+        "s.alpha",  # there is no alpha_bar to mix it up with
+        "a += 'b'",
+        "folder / 'a' / name",
+        "a += 1",
         "f'{a * b}'",
         "'''a documentation with a * b'''",
     ],
@@ -60,10 +69,35 @@ def test_messages_types_and_documentation_are_left_alone(source):
     assert made(source) == set()
 
 
+def keys(source):
+    return [mutation.key for mutation in mutations(ast.parse(source), "file.py")]
+
+
 def test_a_mistake_is_known_by_what_it_changes_and_not_by_its_line():
-    [first] = mutations(ast.parse("-a"), "file.py")
-    [second] = mutations(ast.parse("\n\n-a"), "file.py")
-    assert first.key == second.key == "file.py: -a -> a"
+    assert keys("-a") == keys("\n\n-a") == ["file.py: -a -> a"]
+    assert keys("class C:\n def f(self):\n  -a; -a") == [
+        "file.py, C.f: -a -> a",
+        "file.py, C.f: -a -> a (2)",
+    ]
+
+
+def test_the_choice_is_repeatable_keeps_the_order_and_changes_as_little_as_the_code():
+    everything = mutations(ast.parse("-a; -b; -c; -d; -e; -f"), "file.py")
+    assert at_random(None, 0)(everything) == at_random(9, 0)(everything) == everything
+    chosen = at_random(4, 1)(everything)
+    assert chosen == [mutation for mutation in everything if mutation in chosen]
+    assert len(set(chosen)) == 4
+    assert {tuple(at_random(4, seed)(everything)) for seed in range(9)} > {tuple(chosen)}
+    more = mutations(ast.parse("-new; -a; -b; -c; -d; -e; -f"), "file.py")
+    assert len({m.key for m in chosen} - {m.key for m in at_random(4, 1)(more)}) <= 1
+
+
+def test_the_stored_outcome_names_who_was_killed_and_who_survives():
+    everything = mutations(ast.parse("-a; -b; -c"), "file.py")
+    stored = summary(everything, everything[:2], everything[1:2])
+    assert (stored["possible"], stored["tried"], stored["killed"]) == (3, 2, 1)
+    assert stored["killed keys"] == ["file.py: -a -> a"]
+    assert stored["survivors"] == [{"key": "file.py: -b -> b", "line": 1, "operator": "sign"}]
 
 
 def test_a_fork_survives_is_killed_or_runs_out_of_time():
@@ -74,6 +108,13 @@ def test_a_fork_survives_is_killed_or_runs_out_of_time():
     assert outcome(lambda: False, 20) == "killed"
     assert outcome(fail, 20) == "killed"
     assert outcome(lambda: time.sleep(60) is None, 0.2) == "timeout"
+    assert outcome(lambda: time.sleep(1.5) is None, 1, patience=60) == "survived"
+    assert outcome(work_for_ever, 1, patience=600) == "timeout"
+
+
+def work_for_ever():
+    while True:
+        pass
 
 
 CELL = """\
@@ -92,7 +133,7 @@ def test_the_check_of_a_chapter_kills_what_is_wrong_under_it_and_nothing_else(tm
     path = root / "book/part/one.md"
     path.write_text(path.read_text().replace('check("one-sum")\n', CELL))
     told = []
-    result = examine(Script(path), sample=None, seed=0, say=told.append)
+    result = examine(Script(path), choose=at_random(None, 0), say=told.append)
     # Three mistakes in the area are seen; what comes after the check is not.
     assert result["tried"] == result["possible"]
     assert result["killed"] >= 3
@@ -115,12 +156,13 @@ def test_the_unit_tests_kill_a_broken_library_and_spare_a_sound_one():
         "covering = library.measure('exercise', tests)\n"
         "place = next(n for n in ast.walk(tree) if isinstance(n, ast.If))\n"
         "def change(test):\n"
-        "    return Mutation(file, place.lineno, 'o', 'b', 'a', place, 'test', None, test)\n"
+        "    line = place.lineno\n"
+        "    return Mutation(file, '', line, line, 'o', 'b', 'a', place, 'test', None, test)\n"
         "same, other = copy.deepcopy(place.test), ast.UnaryOp(ast.Not(), place.test)\n"
         "ast.copy_location(other, place.test); ast.fix_missing_locations(other)\n"
-        "print([library._killer(change(t), tree, covering, None) for t in (same, other)])\n"
+        "print([library._seen(change(t), tree, covering, None) for t in (same, other)])\n"
     )
-    assert library_says(code) == "[None, 'tests']"
+    assert library_says(code) == "[False, True]"
 
 
 def library_says(code):

@@ -117,10 +117,11 @@ def test_cifar_records_are_read_as_they_were_written(without_torchvision, tmp_pa
     assert cifar10("test", root=tmp_path).labels.tolist() == [5, 9]
 
 
-def test_cifar_is_fetched_when_it_is_asked_for(torchvision, tmp_path):
-    assert len(cifar10("train", root=tmp_path, download=True).labels) == 10
+@pytest.mark.parametrize(("split", "size"), [("train", 10), ("test", 2)])
+def test_cifar_is_fetched_when_it_is_asked_for(torchvision, tmp_path, split, size):
+    assert len(cifar10(split, root=tmp_path, download=True).labels) == size
     assert torchvision == [(CIFAR10, CIFAR10_MD5)]
-    assert len(cifar10("train", root=tmp_path, download=True).labels) == 10
+    assert len(cifar10(split, root=tmp_path, download=True).labels) == size
     assert len(torchvision) == 1  # not fetched again
 
 
