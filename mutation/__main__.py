@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mutation import chapter, library
-from mutation.choice import at_random
+from mutation.choice import at_random, untried
 
 ROOT = library.ROOT
 RESULTS = ROOT / "lib/derive/results/mutation"
@@ -28,11 +28,15 @@ def main() -> None:
     options = _parser().parse_args()
     for name in options.names:
         path = RESULTS / f"{options.what}-{name}.json"
-        old = json.loads(path.read_text()) if options.again and path.is_file() else {}
+        stored = json.loads(path.read_text()) if path.is_file() else {}
+        old = stored if options.again else {}
         # A larger sample of the same seed holds the smaller one.
         sample = {"sample": options.sample or old.get("sample")}
         sample["seed"] = old.get("seed", options.seed)
         find = {"choose": at_random(**sample), "known": old.get("killed keys", ())}
+        if options.fresh:
+            find["choose"] = untried(stored, find["choose"])
+            path = RESULTS / f"fresh-{options.what}-{name}.json"
         if options.what == "chapter":
             script = chapter.Script(next((ROOT / "book").rglob(f"{name}.md")))
             result = chapter.examine(script, **find)
@@ -67,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         "--again",
         action="store_true",
         help="the stored choice, or more of it, but for those that were killed",
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="only what the stored choice left out; stored apart, as fresh-…",
     )
     parser.add_argument(
         "--chapter", action="store_true", help="let the chapter judge what the tests let through"

@@ -22,6 +22,15 @@ def at_random(sample: int | None, seed: int) -> Choice:
     return choose
 
 
+def untried(stored: dict[str, Any], choose: Choice) -> Choice:
+    """A choice among what an earlier one left out.
+
+    Tests are mended until they see the earlier ones, which says little about the others; these do.
+    """
+    known = {*stored.get("killed keys", ()), *(s["key"] for s in stored.get("survivors", ()))}
+    return lambda everything: choose([m for m in everything if m.key not in known])
+
+
 def summary(
     everything: Sequence[Mutation], tried: Sequence[Mutation], survivors: Collection[Mutation]
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from small_books import good_book
 from mutation import library
 from mutation.chapter import Script, examine
 from mutation.children import outcome
-from mutation.choice import at_random, summary
+from mutation.choice import at_random, summary, untried
 from mutation.operators import mutations
 
 
@@ -98,6 +98,13 @@ def test_the_stored_outcome_names_who_was_killed_and_who_survives():
     assert (stored["possible"], stored["tried"], stored["killed"]) == (3, 2, 1)
     assert stored["killed keys"] == ["file.py: -a -> a"]
     assert stored["survivors"] == [{"key": "file.py: -b -> b", "line": 1, "operator": "sign"}]
+
+
+def test_a_fresh_choice_has_nothing_that_was_tried():
+    everything = mutations(ast.parse("-a; -b; -c; -d"), "file.py")
+    stored = summary(everything, everything[:2], everything[1:2])  # one killed, one survives
+    assert untried(stored, at_random(None, 0))(everything) == everything[2:]
+    assert untried({}, at_random(None, 0))(everything) == everything
 
 
 def test_a_fork_survives_is_killed_or_runs_out_of_time():

@@ -228,7 +228,7 @@ GONE = NoiseSchedule(*torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.8, 1.0]], dtype=F64
         (lambda: reverse_steps(HO, [0, 5, 5]), ValueError, "two increasing"),
         (lambda: reverse_steps(HO, [0, 5, 9], variance="optimal"), ValueError, "mmse_per_dim at t"),
         (lambda: reverse_steps(HO, [0, 500, 1000], eta=1e300), ValueError, "at most 1"),
-        (lambda: reverse_steps(HO, [0, 2.5, 5]), TypeError, "ints, got 2.5"),
+        (lambda: reverse_steps(HO, [0, 2.5, 5]), TypeError, "grid"),
         (lambda: reverse_variance(HO, 5, 4, kind="optimal", mmse_per_dim=torch.ones(3)),
          ValueError, r"shape \(\), got shape \(3,\)"),
         (lambda: apply_step(reverse_steps(HO, [0, 9])[0], START, START / 0), ValueError,
