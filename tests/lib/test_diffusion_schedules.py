@@ -285,3 +285,10 @@ def test_a_network_that_answers_nan_has_the_loss_nan():
 def test_losses_refuse_shapes():
     with pytest.raises(TypeError, match="n=4"):
         ddpm_loss(network, torch.ones(4, 3), HO, torch.ones(5, dtype=torch.int64))
+
+
+def test_su_linear_by_hand():
+    """Factors 1 - 0.02 t/T are 0.995, 0.99, 0.985 and 0.98 for T = 4."""
+    found = NoiseSchedule.su_linear(4).alpha.square()
+    expected = torch.tensor([1, 0.995, 0.98505, 0.97027425, 0.950868765], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
