@@ -10,7 +10,7 @@ from derive_book.errors import Problem
 from derive_book.execute import run
 
 IGNORED = "nbval-ignore-output"  # the tag of cells whose output may depend on the machine
-TODO = "take all randomness from `run`; show no time, no address, no order of a set"
+REMEDY = "take all randomness from `run`; show no time, no address, no order of a set"
 
 
 def repeat(chapter: Chapter, *, profile: str = "cpu") -> list[Problem]:
@@ -32,7 +32,7 @@ def differences(
         kinds = _differing(one, other)
         if kinds:
             what = f"code cell {number} shows another {' and '.join(kinds)} when executed again"
-            problems.append(Problem(chapter.path, cell.line, what, TODO))
+            problems.append(Problem(chapter.path, cell.line, what, REMEDY))
     return problems
 
 
