@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from derive._validate import check_finite
+from derive._validate import all_finite, check_finite
 
 
 def check_call(x: Tensor, data: Tensor, alpha: float, sigma: float) -> None:
@@ -43,11 +43,7 @@ def finite_at(
 
     NaN and infinity in x reach every answer, which is looked at in one cheap pass.
     """
-    try:
-        finite = bool(torch.isfinite(result.detach().sum()) or torch.isfinite(result).all())
-    except RuntimeError:  # within `torch.func.vmap` no value can be looked at
-        return result
-    if finite:
+    if all_finite(result):
         return result
     check_finite("x", x)
     largest = x.abs().max().item()

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from derive import _validate
 from derive._typing import require_company
+from derive._validate import check_finite
 
 
 def check_weights(owner: str, weights: dict[str, Tensor]) -> None:
@@ -18,29 +18,7 @@ def check_weights(owner: str, weights: dict[str, Tensor]) -> None:
         check_finite(name, part)
 
 
-def check_finite(name: str, x: Tensor) -> None:
-    """Refuse NaN and infinity; inside torch.func.vmap nobody can look, and nothing is refused."""
-    if _visible(x):
-        _validate.check_finite(name, x)
-
-
-def finite_or_explained(function: str, result: Tensor, **arguments: Tensor) -> Tensor:
-    """The result, if it is finite; else say which argument is not, or that it overflows."""
-    if not _visible(result):
-        return result
-    return _validate.finite_or_explained(function, result, **arguments)
-
-
 def check_positive(name: str, value: float, dtype: torch.dtype) -> None:
     """The number is positive and finite, and still is in the format of the weights."""
     if not 0 < torch.tensor(float(value), dtype=dtype).item() < float("inf"):
         raise ValueError(f"{name} must be positive and finite in {dtype}, got {value}.")
-
-
-def _visible(x: Tensor) -> bool:
-    """Whether Python may branch on the numbers of a tensor."""
-    try:
-        x.new_zeros(()).item()
-    except RuntimeError:  # under vmap what is made from a member is hidden as the member is
-        return False
-    return True

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import require_company, typed
-from derive.recurrent._validate import check_finite, check_weights, finite_or_explained
+from derive._validate import check_finite, finite_or_explained
+from derive.recurrent._validate import check_weights
 
 Kind = Literal["tanh", "relu", "linear", "lstm", "gru", "gru_paper"]
 

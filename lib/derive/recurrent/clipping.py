@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from derive._typing import typed
-from derive.recurrent._validate import check_finite
+from derive._validate import check_finite
 
 
 @typed

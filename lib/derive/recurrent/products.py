@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from derive._typing import typed
-from derive.recurrent._validate import check_finite, finite_or_explained
+from derive._validate import check_finite, finite_or_explained
 from derive.recurrent.cells import Cell, next_state, trajectory, with_recurrent
 
 
