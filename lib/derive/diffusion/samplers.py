@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
-from derive._validate import finite_or_explained
+from derive._validate import all_finite, finite_or_explained
 from derive.diffusion.losses import noise_like
 from derive.diffusion.models import ExactModel
 from derive.diffusion.outputs import Parameterization, clean_from, output_of
@@ -123,7 +123,7 @@ def run_reverse(
                 path.append(x)
             if callback is not None:
                 callback(step, x)
-    if not (torch.isfinite(x.sum()) or torch.isfinite(x).all()):
+    if not all_finite(x):
         raise FloatingPointError(
             "the sampler left the finite numbers; is the denoiser's estimate of x_0 bounded?"
         )
