@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -50,10 +51,18 @@ def two_chapters(root: Path) -> Path:
 
 
 def written(root: Path) -> dict[str, bytes]:
-    """What a build leaves for readers; Sphinx's own record of it aside."""
+    """What a build leaves for readers; Sphinx's own record of it aside.
+
+    MyST-NB puts its style sheet in place after the pages, so that the first build into a folder
+    cannot add the checksum to its address, and every later one does. That much may differ.
+    """
     html = root / "_build" / "html"
     found = {str(p.relative_to(html)): p.read_bytes() for p in html.rglob("*") if p.is_file()}
-    return {name: content for name, content in found.items() if not name.startswith(".")}
+    return {
+        name: re.sub(rb"(mystnb\.\w+\.css)\?v=\w+", rb"\1", content)
+        for name, content in found.items()
+        if not name.startswith(".")
+    }
 
 
 # ---- two at once ---------------------------------------------------------------------------------
