@@ -1,6 +1,9 @@
 """Mistakes under a chapter's equations: does the check of the equation see them?"""
 
 import ast
+import contextlib
+import functools
+import io
 import os
 import tempfile
 import types
@@ -11,6 +14,7 @@ from typing import Any
 from mutation.children import outcome
 from mutation.choice import Choice, summary
 from mutation.operators import Mutation, mutations
+from mutation.purpose import idle
 
 
 class Script:
@@ -47,36 +51,49 @@ def examine(
     """Break the code of the cells that hold checks, one place at a time; returns plain data.
 
     The chapter runs once; before each such cell copies of the process try the mistakes in it.
-    What a check is given as `wrong` is wrong already and stays as it is.
+    What a check is given as `wrong`, and what is there for its sake, is wrong already and stays
+    as it is. A mistake that every check lets pass is seen nevertheless if the cell prints
+    something else than before: the book's tests compare what is printed.
     """
+    for cell in script.cells:
+        _hide_wrong(cell)
+    without_use = idle(statement for cell in script.cells for statement in cell.body)
     places: dict[int, list[Mutation]] = {}
     everything = []
     for index, cell in enumerate(script.cells):
         if _has_check(cell):
-            _hide_wrong(cell)
-            places[index] = mutations(cell, f"{script.path.name}, cell {index + 1}")
+            used = [statement for statement in cell.body if statement not in without_use]
+            where = f"{script.path.name}, cell {index + 1}"
+            places[index] = mutations(ast.Module(used, []), where)
             everything += places[index]
     chosen = choose(everything)
     remaining = {mutation for mutation in chosen if mutation.key not in known}
-    survivors, tried = [], 0
+    survivors, by_print, tried = [], [], 0
     with _Stage(script.path) as names:
         for index, cell in enumerate(script.cells):
+            passed: dict[Mutation, str] = {}
             for mutation in places.get(index, []):
                 if mutation not in remaining:
                     continue
                 tried += 1
                 with mutation.made():
-                    code = _complete(cell)
-                    attempt = lambda code=code: _passes(code, names)  # noqa: E731
+                    told = Path(f"mistake-{tried}.txt").absolute()
+                    attempt = functools.partial(_passes, _complete(cell), names, told)
                     if outcome(attempt, 120, patience=5) == "survived":
-                        survivors.append(mutation)
-                        say(f"survived: {mutation.key}")
-            _run(cell, names)
+                        passed[mutation] = told.read_text()
+            printed = _run(cell, names)
+            for mutation, otherwise in passed.items():
+                if otherwise != printed:
+                    by_print.append(mutation.key)
+                    continue
+                survivors.append(mutation)
+                say(f"survived: {mutation.key}")
             if places.get(index):
                 say(
                     f"{script.path.stem}: cell {index + 1}, {tried} tried, {len(survivors)} survive"
                 )
-    return {"chapter": script.path.stem, **summary(everything, chosen, survivors)}
+    found = summary(everything, chosen, survivors)
+    return {"chapter": script.path.stem, **found, "seen in print only": by_print}
 
 
 class _Stage:
@@ -102,13 +119,20 @@ class _Stage:
         self.folder.cleanup()
 
 
-def _run(cell: ast.Module, names: dict[str, Any]) -> None:
-    exec(_complete(cell), names)
+def _run(cell: ast.Module, names: dict[str, Any]) -> str:
+    """Run a cell; returns what it prints."""
+    return _printed(_complete(cell), names)
 
 
-def _passes(code: Any, names: dict[str, Any]) -> bool:
-    exec(code, names)
+def _passes(code: Any, names: dict[str, Any], told: Path) -> bool:
+    told.write_text(_printed(code, names))
     return True
+
+
+def _printed(code: Any, names: dict[str, Any]) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        exec(code, names)
+    return told.getvalue()
 
 
 def _complete(cell: ast.Module) -> Any:

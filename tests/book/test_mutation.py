@@ -1,6 +1,7 @@
 """The program that breaks things on purpose: its mistakes, and what it calls seen or unseen."""
 
 import ast
+import textwrap
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from mutation.chapter import Script, examine
 from mutation.children import outcome
 from mutation.choice import at_random, summary, untried
 from mutation.operators import mutations
+from mutation.purpose import idle
 
 
 def made(source):
@@ -128,9 +130,13 @@ CELL = """\
 import math
 from derive import check
 area = math.pi * 3 ** 2
+twice = 2 * math.pi * 9  # nothing but a wrong version reads it
 check.equal("one-sum", area, 28.274333882, tolerance=1e-6, because="ten digits",
-            wrong={"no square": math.pi * 3, "twice": 2 * math.pi * 9})
-unseen = 2 * area
+            wrong={"no square": math.pi * 3, "twice": twice})
+print(round(area + 1))
+half = area / 2
+unseen = half
+assert unseen
 """
 
 
@@ -141,13 +147,31 @@ def test_the_check_of_a_chapter_kills_what_is_wrong_under_it_and_nothing_else(tm
     path.write_text(path.read_text().replace('check("one-sum")\n', CELL))
     told = []
     result = examine(Script(path), choose=at_random(None, 0), say=told.append)
-    # Three mistakes in the area are seen; what comes after the check is not.
+    # Mistakes in the area are seen by the check, those in the print by those who compare prints.
     assert result["tried"] == result["possible"]
-    assert result["killed"] >= 3
+    assert result["killed"] >= 4
+    assert result["seen in print only"] == [
+        f"one.md, cell 1: area + 1 -> {how}" for how in ("area", "area - 1")
+    ]
     survived = {survivor["key"] for survivor in result["survivors"]}
     assert survived == {
-        f"one.md, cell 1: 2 * area -> {how}" for how in ("2 * (2 * area)", "2 * area / 2")
+        f"one.md, cell 1: area / 2 -> {how}" for how in ("2 * (area / 2)", "area / 2 / 2")
     }
+
+
+def test_what_serves_wrong_versions_only_is_no_place_for_a_mistake():
+    code = """
+        def used(x): return other(x)
+        def other(x): return x
+        def alone(x): return alone(x - 1) + wrong[0]
+        a, b = used(1), 2
+        wrong = [b]
+        wrong[0] += 1
+        late = wrong + [alone(1)]
+        print(a)
+    """
+    statements = ast.parse(textwrap.dedent(code)).body
+    assert idle(statements) == {statements[k] for k in (2, 4, 5, 6)}
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy import integrate
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -268,6 +269,27 @@ def test_quadrature_and_monte_carlo_agree(rng):
     line_mc = mmse(EmpiricalModel(line.sample(4000, generator=rng)), snr[:2], generator=rng)
     assert ((line_mc.value - exact.value[:2]).abs() < 5 * line_mc.standard_error + 0.02).all()
     assert (estimate.value > exact.value).all()
+
+
+@pytest.mark.parametrize("c", [3.0, 8.0, 12.0, 20.0])
+def test_quadrature_is_exact_where_two_narrow_components_hand_over(c):
+    """v/(1 + v) within, c^2/4(1 + v) E sech^2(c y/2) between: an integral that SciPy does too."""
+    v = 1e-6
+    apart = c * (1 + v) ** 0.5  # c is the distance in units of the noisy spread, as y is the place
+    model = MixtureModel(
+        torch.tensor([0.5, 0.5], dtype=F64),
+        torch.tensor([[-apart / 2], [apart / 2]], dtype=F64),
+        torch.tensor([v, v], dtype=F64),
+    )
+
+    def sech_squared(y):
+        bells = math.exp(-((y - c / 2) ** 2) / 2) + math.exp(-((y + c / 2) ** 2) / 2)
+        return bells / math.sqrt(2 * math.pi) * (1 / math.cosh(c * y / 2)) ** 2
+
+    mean, error = integrate.quad(sech_squared, 0, 12, epsabs=0, epsrel=1e-12, limit=500)
+    assert error < 1e-11 * mean
+    found = mmse(model, torch.ones(1, dtype=F64)).value.item()
+    assert found == pytest.approx((v + c**2 / 4 * mean) / (1 + v), rel=1e-12, abs=0)
 
 
 def test_models_keep_the_protocol(points):

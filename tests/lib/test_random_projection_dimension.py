@@ -95,6 +95,12 @@ def test_lower_bound_dim_equals_exact_integer_arithmetic(n, epsilon):
     assert lower_bound_dim(n, epsilon) == code_dimension_floor(n, epsilon)
 
 
+@pytest.mark.parametrize("n", range(2, 13))
+def test_lower_bound_dim_of_few_points_equals_exact_integer_arithmetic(n):
+    for epsilon in np.linspace(0.03, 0.97, 48):
+        assert lower_bound_dim(n, epsilon) == code_dimension_floor(n, epsilon), epsilon
+
+
 def test_lower_bound_dim_takes_huge_and_extreme_arguments():
     assert lower_bound_dim(10**12, 0.1) > lower_bound_dim(10**6, 0.1)
     assert lower_bound_dim(2, 1 - 1e-12) == 2

@@ -154,6 +154,8 @@ def test_optimisation_reports_every_step_and_repeats_itself():
     v = optimise_code(12, 4, steps=30, generator=seeded(), callback=lambda *s: seen.append(s))
     assert [step for step, _ in seen] == list(range(31))
     assert coherence(v) <= min(coherence(frame) for _, frame in seen) + 1e-6
+    for _, frame in seen:
+        torch.testing.assert_close(frame.norm(dim=1), torch.ones(12))
     assert torch.equal(v, optimise_code(12, 4, steps=30, generator=seeded()))
 
 

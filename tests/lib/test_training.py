@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from derive.training import Diverged, cosine, linear_warmup, list_checkpoints, train
-from derive.training.batches import Batches
+from derive.training.batches import Batches, own_shares
 from derive.training.precision import GAIN, bfloat16_gain, choose_precision
 from derive.training.progress import Progress, watched
 from training_job import examples, job, noisy_loss, parallel
@@ -240,6 +240,13 @@ def test_bfloat16_is_used_and_changes_little():
     assert not torch.equal(rough.losses, exact.losses)
     # bfloat16 has 8 bits: each product is off by at most 2^-8, the loss by about twice that.
     torch.testing.assert_close(rough.losses, exact.losses, rtol=2**-6, atol=0)
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (1, 3), (2, 1), (3, 4)])
+def test_the_processes_share_out_a_batch_without_gap_or_overlap(processes, accumulate):
+    taken = [share for p in range(processes) for share in own_shares(p, accumulate)]
+    assert taken == list(range(processes * accumulate))
+    assert all(len(own_shares(p, accumulate)) == accumulate for p in range(processes))
 
 
 def test_two_processes_train_as_one(tmp_path):

@@ -186,7 +186,7 @@ def test_every_format_gives_the_same_vectors(tmp_path, name):
 def test_long_lines_do_not_fool_the_guess(tmp_path):
     row = " ".join(["0.25"] * 3000)
     (tmp_path / "long.txt").write_text(f"1 3000\nword {row}\n")
-    assert load_vectors(tmp_path / "long.txt").vectors.shape == (1, 3000)
+    assert torch.equal(load_vectors(tmp_path / "long.txt").vectors, torch.full((1, 3000), 0.25))
 
 
 def test_words_may_hold_spaces_and_the_first_of_two_counts(tmp_path):
@@ -220,6 +220,11 @@ BROKEN = {
         "byte 4: the vector of 'cat' has an entry",
     ),
     "binary, not UTF-8": (b"1 1\n\xff " + bytes(4), "word2vec-binary", "byte 4: .*is not UTF-8"),
+    "binary, more than promised": (
+        b"1 1\nx \0\0\0\0\ny \0\0\0\0\n",
+        "word2vec-binary",
+        r"byte 10: the header promises 1 words, and after them comes 'y \\x00",
+    ),
     "binary, no space": (b"1 1\n" + b"x" * 3000, "word2vec-binary", "byte 4: no space in 2000"),
 }
 

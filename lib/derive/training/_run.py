@@ -24,7 +24,7 @@ from derive.training._state import (
     restore_optimizer,
 )
 from derive.training._validate import bad_weight, check_loss, factor_at
-from derive.training.batches import MODEL, Batches, Data, derived_seed
+from derive.training.batches import MODEL, Batches, Data, derived_seed, own_shares
 from derive.training.checkpoints import Checkpoint, write_checkpoint
 from derive.training.errors import Diverged
 from derive.training.progress import Progress, watched
@@ -75,8 +75,7 @@ class Run:
         self.device = self.accelerator.device
         self.is_main: bool = self.accelerator.is_main_process
         shares = self.accelerator.num_processes * accumulate
-        first = self.accelerator.process_index * accumulate
-        self.shares = range(first, first + accumulate)  # the parts of a batch that are ours
+        self.shares = own_shares(self.accelerator.process_index, accumulate)
         self.batches = Batches(data, batch_size=batch_size, shares=shares, seed=seed)
         self.model = model.to(self.device)
         self.average = copy_of(model) if ema is not None else None
@@ -207,7 +206,6 @@ class Run:
             state = {
                 "settings": {**self.settings, "schedule": self._factor(step - 1)},
                 "optimizer": plain,
-                "next_example": step * self.batches.batch_size,
                 "scaler": None if scaler is None else scaler.state_dict(),
             }
             checkpoint = Checkpoint(step, tensors, state, saving.meta)

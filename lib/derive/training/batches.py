@@ -19,6 +19,11 @@ def derived_seed(seed: int, purpose: int, *counters: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def own_shares(process: int, accumulate: int) -> range:
+    """The parts of each batch that a process takes: as many as it accumulates, side by side."""
+    return range(process * accumulate, (process + 1) * accumulate)
+
+
 class Batches:
     """The batches of one process, step by step, as a function of the step alone.
 

@@ -192,6 +192,11 @@ def _binary_rows(
             yield word, None
             continue
         yield word, _finite(where, word, np.frombuffer(data, dtype="<f4").astype(np.float32))
+    if rest := _take(path, file.read, _SAMPLE).strip(b"\n"):
+        raise ValueError(
+            f"{path.name}, byte {offset}: the header promises {size} words, and after them comes "
+            f"{_shown(rest)}."
+        )
 
 
 def _take(path: Path, read, size: int) -> bytes:
