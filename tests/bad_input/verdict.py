@@ -188,6 +188,8 @@ def _quietly() -> Iterator[None]:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("error")
+            # Under other versions packages announce what they are going to change.
+            warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

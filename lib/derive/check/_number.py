@@ -260,7 +260,8 @@ def _array(label: str, side: str, values: Any, *, finite: bool = True) -> np.nda
     try:
         array = np.asarray(values)
         if array.dtype == object and not _is_exact(array):
-            array = array.astype(complex if _has_complex(array) else float)
+            with np.errstate(invalid="ignore"):  # some versions warn of NaN, which is refused below
+                array = array.astype(complex if _has_complex(array) else float)
     except (TypeError, ValueError, RuntimeError) as error:
         shown = " ".join(repr(values).split())[:80]
         raise TypeError(f"{label}: {side} must hold numbers in one shape, got {shown}.") from error
