@@ -110,7 +110,9 @@ def _set_inline_backend() -> None:
 
     inline = InlineBackend.instance(parent=shell)
     # These hold whether the backend is chosen before or after; the formats last, they apply both.
-    inline.print_figure_kwargs = {"bbox_inches": None}
+    # Any: the package's types know only strings here, from its own default "tight".
+    uncropped: dict[str, Any] = {"bbox_inches": None}
+    inline.print_figure_kwargs = uncropped
     inline.figure_formats = {"retina"}
 
 

@@ -273,15 +273,15 @@ def gram_sums(
                 tiles[:, :, :size] = 0
                 rows[:, down] += square.sum(dim=2)
                 diagonals[:, down] = square.diagonal(dim1=1, dim2=2)
-                products += _products(*square.flatten(1) / 2**0.5, squares)
-            products += _products(*flat, squares)
+                products += _products(*square.flatten(1) / 2**0.5, squares=squares)
+            products += _products(*flat, squares=squares)
             rows[:, down] += tiles.sum(dim=2)
             rows[:, across] += tiles.sum(dim=1)
-    inner, *square = 2 * torch.stack(products).double().view(-1, 3 if squares else 1).sum(dim=0)
-    return GramSums(inner, *rows.double(), *diagonals.double(), *(square or (None, None)))
+    inner, *squared = 2 * torch.stack(products).double().view(-1, 3 if squares else 1).sum(dim=0)
+    return GramSums(inner, *rows.double(), *diagonals.double(), *(squared or (None, None)))
 
 
-def _products(K: Tensor, L: Tensor, squares: bool) -> list[Tensor]:
+def _products(K: Tensor, L: Tensor, *, squares: bool) -> list[Tensor]:
     pairs = [(K, L), (K, K), (L, L)] if squares else [(K, L)]
     return [torch.dot(a, b) for a, b in pairs]
 

@@ -1,5 +1,7 @@
 """HSIC in linear time with random Fourier features (chapter `hsic`)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -70,14 +72,14 @@ def hsic_rff(
     frequencies_x = _frequencies(x, gamma_x, n_features // 2, generator)
     frequencies_y = _frequencies(y, gamma_y, n_features // 2, generator)
 
-    new = {"dtype": torch.float64, "device": x.device}
+    new: dict[str, Any] = {"dtype": torch.float64, "device": x.device}
     products = torch.zeros(n_features, n_features, **new)
     sum_x, sum_y = torch.zeros(2, n_features, **new)
     origin_x, origin_y = None, None
     for rows_x, rows_y in zip(x.detach().split(block), y.detach().split(block), strict=True):
         phi = _features(rows_x, frequencies_x)
         psi = _features(rows_y, frequencies_y)
-        if origin_x is None:
+        if origin_x is None or origin_y is None:
             # Any fixed origin leaves the covariance alone; one near the mean keeps its digits.
             origin_x, origin_y = phi.mean(dim=0), psi.mean(dim=0)
         phi, psi = phi - origin_x, psi - origin_y

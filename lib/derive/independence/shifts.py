@@ -82,8 +82,8 @@ def shift_statistics(
     if n <= _SMALL:
         K, L = (_gram(source) for source in evaluators(kernel_x, x, kernel_y, y))
         batch = max(1, _BATCH_ELEMENTS // (n * (n // 2 + 1)))
-        done = [_from_stored(K, L, some) for some in orders.split(batch)]
-        statistics = finite_or_explained("HSIC of cyclic shifts", torch.cat(done), x=x, y=y)
+        parts = [_from_stored(K, L, some) for some in orders.split(batch)]
+        statistics = finite_or_explained("HSIC of cyclic shifts", torch.cat(parts), x=x, y=y)
         return statistics, _rounding(K.norm(), L.norm(), n, K.dtype)
     block = min(block or (64 if x.device.type == "cpu" else 256), n)
     done = [

@@ -1,5 +1,7 @@
 """Centred kernel alignment of two representations (chapter `hsic`)."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,6 +51,7 @@ def cka(
     if n < least:
         raise ValueError(f"cka needs at least {least} inputs, got n={n}.")
     X, Y = _centred_features("X", X), _centred_features("Y", Y)
+    estimate: Callable[[Tensor, Tensor], Tensor]
     if max(X.shape[1], Y.shape[1]) < n:
         estimate = _hsic_u_of_features if debiased else _hsic_v_of_features
         values = [estimate(X, Y), estimate(X, X), estimate(Y, Y)]

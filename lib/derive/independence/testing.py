@@ -27,8 +27,6 @@ Method = Literal["shifts", "permutation", "gamma-permutation", "gamma-gretton"]
 class TestResult(NamedTuple):
     """Outcome of a test of independence."""
 
-    __test__ = False  # a result, not a test: pytest must not collect it
-
     statistic: float
     """HSIC of the sample, V-statistic."""
     pvalue: float
@@ -36,6 +34,11 @@ class TestResult(NamedTuple):
     method: str
     num_permutations: int
     """Pairings compared with, the observed one included; 0 for a gamma approximation."""
+
+
+# A result, not a test: pytest must not collect it. Inside the class mypy takes this for a field,
+# and out here for an unknown attribute.
+TestResult.__test__ = False  # type: ignore[attr-defined]
 
 
 @typed
@@ -124,8 +127,8 @@ def _by_shifts(x, y, kernel_x, kernel_y, n_perm, generator, block) -> tuple[Tens
     start = torch.randperm(n, generator=generator)
     # Identity first: its shifts hold the observed pairing, and random cosets come after it.
     cosets = -(-(n_perm + 1) // n)
-    orders = [torch.arange(n)] + [torch.randperm(n, generator=generator) for _ in range(cosets - 1)]
-    orders = torch.stack(orders).to(x.device)
+    drawn = [torch.arange(n)] + [torch.randperm(n, generator=generator) for _ in range(cosets - 1)]
+    orders = torch.stack(drawn).to(x.device)
     x, y = x[start.to(x.device)], y[start.to(x.device)]
     statistics, rounding = shift_statistics(x, y, kernel_x, kernel_y, orders, block)
     return statistics.flatten(), rounding
@@ -138,17 +141,19 @@ def _by_permutations(x, y, kernel_x, kernel_y, n_perm, generator, block) -> tupl
     K = K - K.mean(dim=0) - K.mean(dim=1, keepdim=True) + K.mean()
     L = L - L.mean()
     orders = [torch.arange(n)] + [torch.randperm(n, generator=generator) for _ in range(n_perm)]
-    statistics = []
+    parts = []
     for some in torch.stack(orders).to(x.device).split(max(1, _BATCH_ELEMENTS // n**2)):
         entries = L.take(some[:, :, None] * n + some[:, None, :]).flatten(1)
-        statistics.append(entries @ K.flatten() / n**2)
+        parts.append(entries @ K.flatten() / n**2)
     rounding = 2 * torch.finfo(K.dtype).eps * (K.norm() * L.norm()).item() / n**2
-    statistics = finite_or_explained("HSIC of permutations", torch.cat(statistics), x=x, y=y)
+    statistics = finite_or_explained("HSIC of permutations", torch.cat(parts), x=x, y=y)
     return statistics.double(), rounding
 
 
 def _gamma_permutation(x, y, kernel_x, kernel_y, block) -> TestResult:
     sums, n = gram_sums(x, y, kernel_x, kernel_y, squares=True, block=block), len(x)
+    assert sums.square_k is not None  # both squares were asked for
+    assert sums.square_l is not None
     k, ell = sums.k, sums.ell
     inner = sums.inner + k.sum() * ell.sum() / n**2 - 2 * torch.dot(k, ell) / n
     moments = permutation_moments_from_sums(

@@ -170,7 +170,7 @@ def _log_failure(k: int, epsilon: float, kind: Bound) -> float:
     return math.log(2) - k * rate
 
 
-def _require_arrays(k: int | np.ndarray, epsilon: float | np.ndarray) -> None:
+def _require_arrays(k: int | np.integer | np.ndarray, epsilon: float | np.ndarray) -> None:
     k, epsilon = np.asarray(k), np.asarray(epsilon)
     if k.dtype.kind not in "iuf" or epsilon.dtype.kind != "f":
         raise TypeError(

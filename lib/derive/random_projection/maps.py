@@ -112,7 +112,8 @@ class DenseMap(RandomMap):
     """`scale * x @ A.T`: one matrix product. 2dk operations a row."""
 
     def __init__(self, A: Tensor, *, kind: str, scale: float = 1.0):
-        super().__init__(*A.shape, A.dtype, A.device)
+        k, d = A.shape
+        super().__init__(k, d, A.dtype, A.device)
         # Laid out as the product reads it: for small k up to a fifth faster than a transpose.
         self.kind, self._right, self._scale = kind, A.T.contiguous(), scale
 
@@ -189,7 +190,7 @@ class HadamardMap(RandomMap):
     def __init__(self, signs: Tensor, draws: Tensor, *, dtype, device):
         """signs: d of +-1; draws: the k coordinates to keep, below the padded length."""
         super().__init__(len(draws), len(signs), dtype, torch.device(device))
-        self.p = 1 << (self.d - 1).bit_length()
+        self.p: int = 1 << (self.d - 1).bit_length()
         self._signs, self._draws = signs.to(self.device, dtype), draws.to(self.device)
 
     def _apply(self, x: Tensor, out: Tensor) -> None:
@@ -217,7 +218,7 @@ class CosineMap(RandomMap):
     def __init__(self, signs: Tensor, draws: Tensor, p: int, *, dtype, device):
         """signs: d of +-1; draws: the k frequencies to keep, below p >= d."""
         super().__init__(len(draws), len(signs), dtype, torch.device(device))
-        self.p = p
+        self.p: int = p
         self._signs = signs.to(self.device, dtype)
         j = draws.cpu().double()
         # y_j = sqrt(2/p) Re(e^{-i phi} V_j), phi = pi j / 2p; V_j = conj V_{p-j} past the middle.

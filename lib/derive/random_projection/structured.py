@@ -281,19 +281,19 @@ _DRAW = {
 }
 
 
-def _cheapest(d: int, k: int, dtype: torch.dtype) -> tuple[str, str]:
+def _cheapest(d: int, k: int, dtype: torch.dtype) -> tuple[Kind, str]:
     """The kind with the least work a row and feature, in multiply-adds of a large product."""
     b, a = _kronecker_shape(d, k)
     p = _smooth_length(d)
     # Small products run at about two thirds of the rate of a large one, and moving the data
     # through a stage costs as much as a hundred multiply-adds of one. Fitted to measurements on
     # one CPU thread; the order of the kinds is what matters, and near a tie either will do.
-    costs = {"sign": float(k)}
+    costs: dict[Kind, float] = {"sign": float(k)}
     if k <= a * b:
         costs["kronecker"] = 120 + 1.5 * (b + k / b)
     if k <= p and dtype in _FFT_DTYPES:
         costs["dct"] = (36 * p + 8.2 * p * p.bit_length() + 7500 + 140 * k) / d
-    kind = min(costs, key=costs.get)
+    kind = min(costs, key=costs.__getitem__)
     listed = ", ".join(f"{name} {cost:.0f}" for name, cost in costs.items())
     return kind, f"least work for d={d}, k={k} (multiply-adds a feature: {listed})"
 

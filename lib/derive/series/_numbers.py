@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TypeAlias
 
 import mpmath
 import numpy as np
 
 # beartype does not read `float` as "float or int"; coefficients may also be exact or long.
-Real = int | float | Fraction | mpmath.mpf
-Number = int | float | complex | Fraction | mpmath.mpf | mpmath.mpc
-Coefficients = Sequence[Real]
+Real: TypeAlias = int | float | Fraction | mpmath.mpf
+Number: TypeAlias = int | float | complex | Fraction | mpmath.mpf | mpmath.mpc
+Coefficients: TypeAlias = Sequence[Real]
 FLOAT_EPS = 2.0**-53
 
 

@@ -49,7 +49,8 @@ def shanks(s: Coefficients) -> Real:
     """
     s = coefficients("s", enough(s, 1, "a sequence transformation"))
     s = s[1 - len(s) % 2 :]
-    before, column = [0] * (len(s) + 1), [Fraction(x) if isinstance(x, int) else x for x in s]
+    before: list[Real] = [0] * (len(s) + 1)
+    column: list[Real] = [Fraction(x) if isinstance(x, int) else x for x in s]
     for k in range(1, len(s)):
         steps = [y - x for x, y in pairwise(column)]
         if any(step == 0 for step in steps):

@@ -116,7 +116,8 @@ def borel_pade(
                 f"{mpmath.nstr(pole.real, 4)}, on the positive axis: take another [L/M]; if they "
                 "all have one (series whose signs do not alternate), the sum is ambiguous."
             )
-    return laplace(approximant, g, digits=digits)
+    # mypy takes no named tuple for a callable, not even one with __call__.
+    return laplace(approximant, g, digits=digits)  # type: ignore[arg-type]
 
 
 @typed

@@ -1,7 +1,7 @@
 """The weak-coupling series and what can be squeezed out of it (chapter `gaussian-integrals`)."""
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -93,7 +93,8 @@ def series_terms(c: Coefficients, g: Real) -> list[Real]:
         [1, -4, 12]
     """
     finite("the coupling g", g)
-    power, result = 1, []
+    power: Real = 1
+    result: list[Real] = []
     for n, x in enumerate(coefficients("c", c)):
         result.append(-x * power if n % 2 else x * power)
         power = power * g
@@ -119,7 +120,8 @@ def partial_sums(c: Coefficients, g: Real) -> list[Real]:
         >>> partial_sums([1, 2, 3], 1)
         [1, -1, 2]
     """
-    total, result = 0, []
+    total: Real = 0
+    result: list[Real] = []
     for term in series_terms(c, g):
         total = total + term
         result.append(total)
@@ -171,7 +173,8 @@ def optimal_truncation(c: Coefficients, g: Real) -> Truncation:
     positive_coupling(g, "the terms must alternate for the remainder to be bounded by one of them.")
     size = [abs(t) for t in series_terms([exact(x) for x in c], exact(g))]
     omitted = min(range(1, len(size)), key=size.__getitem__)
-    sums = partial_sums([exact(x) for x in c], exact(g))
+    # Exact numbers in, exact sums out.
+    sums = cast("list[Fraction]", partial_sums([exact(x) for x in c], exact(g)))
     # sums[omitted] includes the first omitted term: it lies on the other side of F.
     lower, upper = sorted([sums[omitted - 1], sums[omitted]])
     return Truncation(

@@ -160,11 +160,13 @@ def stieltjes_fraction(c: Coefficients) -> list[Fraction]:
         >>> [str(x) for x in stieltjes_fraction([1, 1, 2, 6, 24])]  # c_n = n!
         ['1', '1', '1', '2', '2']
     """
-    c = [exact(x) for x in enough(c, 1, "a continued fraction")]
-    if min(c) <= 0:
-        raise ValueError(f"the moments must be positive, got {min(c)}: give c_n without signs.")
-    alpha = [c[0]]
-    q = [y / x for x, y in pairwise(c)]
+    moments = [exact(x) for x in enough(c, 1, "a continued fraction")]
+    if min(moments) <= 0:
+        raise ValueError(
+            f"the moments must be positive, got {min(moments)}: give c_n without signs."
+        )
+    alpha = [moments[0]]
+    q = [y / x for x, y in pairwise(moments)]
     e = [Fraction(0)] * len(q)
     while q:
         alpha.append(_positive(q[0], len(alpha)))

@@ -84,16 +84,25 @@ def sinkhorn_divergence(
     if tol is None:
         tol = 1e-9 if x.dtype == torch.float64 else 1e-5
     plain_x, plain_y, plain_p, plain_q = (t.detach() for t in (x, y, p, q))
-    limits = {"tol": tol, "max_iters": max_iters}
     cross = sinkhorn_points(
-        plain_x, plain_y, epsilon=epsilon, p=plain_p, q=plain_q, cost=cost, anneal=anneal, **limits
+        plain_x,
+        plain_y,
+        epsilon=epsilon,
+        p=plain_p,
+        q=plain_q,
+        cost=cost,
+        tol=tol,
+        max_iters=max_iters,
+        anneal=anneal,
     )
     value = _PointCost.apply(x, y, p, q, cross.f, cross.g, cross.lower, epsilon, cost)
     if not debias:
         return SinkhornDivergence(value, cross.lower, cross.upper)
     lower, upper = cross.lower, cross.upper
     for points, weights in ((x, p), (y, q)):
-        own = _self_transport(points.detach(), weights.detach(), cost, epsilon, anneal, **limits)
+        own = _self_transport(
+            points.detach(), weights.detach(), cost, epsilon, anneal, tol=tol, max_iters=max_iters
+        )
         term = _PointCost.apply(
             points, points, weights, weights, own.f, own.g, own.lower, epsilon, cost
         )

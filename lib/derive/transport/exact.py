@@ -97,8 +97,8 @@ def emd(
             f"emd: the {chosen} solver leaves a gap of {gap:.2e} between plan and prices, allowed "
             f"are 1e-9 of the largest cost; rescale the cost (now up to {scale / a.sum():.3g})."
         )
-    back = [torch.from_numpy(array).to(C) for array in (plan, f, g)]
-    return Transport(C.new_tensor(cost), *back, max(gap, 0.0), chosen)
+    plan_back, f_back, g_back = (torch.from_numpy(array).to(C) for array in (plan, f, g))
+    return Transport(C.new_tensor(cost), plan_back, f_back, g_back, max(gap, 0.0), chosen)
 
 
 @typed
@@ -131,7 +131,7 @@ def emd_cost(
     n, m = C.shape[-2:]
     costs = _numpy(C).reshape(-1, n, m)
     if p is None and q is None and n == m and solver in ("auto", "assignment"):
-        values = _assignment_costs(costs)
+        values: np.ndarray | list[float] = _assignment_costs(costs)
     else:
         p = C.new_full(C.shape[:-1], 1 / n) if p is None else p
         q = C.new_full((*C.shape[:-2], m), 1 / m) if q is None else q
@@ -149,7 +149,10 @@ def solve_cost(C: np.ndarray, p: np.ndarray | None = None, q: np.ndarray | None 
     For inner loops whose author has checked the input once: C finite or +inf, weights >= 0 with
     equal totals, both left out for uniform ones (then C is square).
     """
-    return _assignment_cost(C) if p is None else _positive_cost(p, q, C, "auto")
+    if p is None:
+        return _assignment_cost(C)
+    assert q is not None  # given with p, or both left out
+    return _positive_cost(p, q, C, "auto")
 
 
 def _positive_cost(p: np.ndarray, q: np.ndarray, C: np.ndarray, solver: Solver) -> float:
