@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from derive.data import trust_results
 from derive_book.book import Book
 from derive_book.pair import outputs_of, read
 from derive_book.records import records
+from matrix.environments import ENVIRONMENTS, constraints
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [chapter for chapter in Book(ROOT).chapters if chapter.slug != "trust"]
@@ -49,3 +51,31 @@ def test_every_subject_of_the_library_was_tried():
         and path.stem not in ("exercise", "_validate")  # they hold no formulas
     }
     assert there <= tried
+
+
+def test_every_environment_was_tried_and_nothing_failed():
+    rows = trust_results("matrix")
+    assert set(rows) == {environment.name for environment in ENVIRONMENTS}
+    for name, row in rows.items():
+        for what, least in (("tests", 3000), ("notebooks", 300)):
+            assert row[what]["failed"] == [], f"{name}: {what}"
+            assert row[what]["passed"] >= least, f"{name}: {what}"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda environment: environment.name)
+def test_an_environment_was_tried_with_the_versions_that_it_has_now(environment):
+    """A new pin or bound demands a new run; `newest` has none."""
+    versions = trust_results("matrix")[environment.name]["versions"]
+    assert versions["Python"].startswith(environment.python + ".")
+    lines = [line.split("#")[0].strip() for line in constraints(environment).splitlines()]
+    python = {"python_version": environment.python}
+    wanted = [
+        requirement
+        for requirement in map(Requirement, filter(None, lines))
+        if requirement.marker is None or requirement.marker.evaluate(python)
+    ]
+    names = {name.lower(): name for name in versions}
+    compared = [r for r in wanted if r.name.lower() in names]
+    assert len(compared) >= 7 or environment.packages == "newest"
+    for requirement in compared:
+        assert versions[names[requirement.name.lower()]] in requirement.specifier, requirement

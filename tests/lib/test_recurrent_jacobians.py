@@ -91,6 +91,16 @@ def test_the_two_forms_of_the_gru_agree_only_without_the_reset_gate(rng):
     assert (rec.step(half, x, h) - rec.step(twin, x, h)).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_two_biases_are_added_except_where_the_reset_gate_stands_between_them(kind, rng):
+    cell = cell_of(kind, rng)
+    states = 2 * cell.size if kind == "lstm" else cell.size
+    x, state = normal(rng, 3), normal(rng, states)
+    one = replace(cell, b=cell.b + cell.b_h, b_h=torch.zeros_like(cell.b_h))
+    apart = (rec.step(cell, x, state) - rec.step(one, x, state)).abs().max()
+    assert (apart > 1e-3) if kind == "gru" else (apart < 1e-14)
+
+
 def test_stacked_gates_are_found_again_by_name():
     parts = {name: torch.full((2, 2), float(k)) for k, name in enumerate("gofi")}
     U = rec.stack_gates("lstm", **parts)

@@ -88,6 +88,28 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     assert not list(tmp_path.glob(".unfinished-*")), story
 
 
+class Killed(BaseException):
+    """Where a signal would strike."""
+
+
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_whole_ones_only(tmp_path, monkeypatch):
+    def checkpoint(step):
+        return Checkpoint(step, {"w": torch.full((30,), float(step))}, {}, {})
+
+    def delete_one_file(path, **options):
+        sorted(path.iterdir())[-1].unlink()
+        raise Killed
+
+    write_checkpoint(tmp_path, checkpoint(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("derive.training.checkpoints.shutil.rmtree", delete_one_file)
+        with pytest.raises(Killed):
+            write_checkpoint(tmp_path, checkpoint(2), keep=1)
+    assert [read_checkpoint(path).step for path in list_checkpoints(tmp_path)] == [2]
+    write_checkpoint(tmp_path, checkpoint(3), keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
 @pytest.mark.parametrize("trouble", [full, read_only])
 def test_a_disk_that_takes_nothing_keeps_the_checkpoint_that_is_there(tmp_path, trouble):
     def checkpoint(step):

@@ -5,6 +5,7 @@ written under another name, flushed to the disk and then renamed: a process that
 disk that is full, leaves the checkpoints that were there before as they were.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -105,7 +106,7 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, *, keep: int = 
         ) from error
     _clear_unfinished(folder)
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return target
 
 
@@ -234,7 +235,15 @@ def _flush_folder(path: Path) -> None:
             os.close(handle)
 
 
+def _remove(checkpoint: Path) -> None:
+    """Take it out of the list in one step, then delete it: who is killed leaves no torn one."""
+    going = checkpoint.with_name(f"{UNFINISHED}{checkpoint.name}-{os.getpid()}")
+    with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
+        os.rename(checkpoint, going)
+        shutil.rmtree(going)
+
+
 def _clear_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half written."""
+    """Remove what a killed process left half written or half deleted."""
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path, ignore_errors=True)
