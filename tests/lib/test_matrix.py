@@ -13,6 +13,7 @@ from matrix import environments
 from matrix.__main__ import counts, describe
 from matrix.environments import (
     ENVIRONMENTS,
+    STORED,
     Environment,
     constraints,
     find_python,
@@ -77,7 +78,9 @@ def test_colab_takes_the_recorded_versions_without_their_build():
 def test_pinned_and_newest():
     assert constraints(of("pinned")) == (ROOT / "constraints.txt").read_text()
     assert constraints(of("newest")) == ""
-    assert Environment("x", "3.12", "pinned").same_outputs
+    assert Environment("x", "3.11", "pinned").same_outputs
+    assert not Environment("x", "3.12", "pinned").same_outputs
+    assert f'sys.version.startswith("{STORED}.")' in (ROOT / "Makefile").read_text()
     assert not Environment("x", "3.12", "newest").same_outputs
 
 

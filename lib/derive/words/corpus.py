@@ -37,8 +37,9 @@ class Corpus(NamedTuple):
 def docstring_corpus(num: int, *, min_length: int = 300) -> Corpus:
     """Docstrings of numpy, scipy and scikit-learn, labelled by the submodule they document.
 
-    No text occurs twice, and the same versions of the packages give the same corpus; see
-    `derive.data.docstrings` for the order and for what is read. About 2 ms a text.
+    No text occurs twice, and the same versions of the packages give the same corpus (and of
+    Python: from 3.12 on NumPy lacks `numpy.distutils`); see `derive.data.docstrings` for the order
+    and for what is read. About 2 ms a text.
 
     Args:
         num: How many texts.
