@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 HTML := _build/html
-# Two workers with one thread each beat one worker with two, and two with two are slower by far.
 # The stored outputs were made under Python 3.11; another one has other versions, which round
 # otherwise, so there the notebooks must run through but may print something else.
 NBVAL = $(shell $(PY) -c 'import sys; \
   print("--nbval" if sys.version.startswith("3.11.") else "--nbval-lax")')
+# Two workers with one thread each beat one worker with two, and two with two are slower by far.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 export PYTHONPATH := book/_ext
 

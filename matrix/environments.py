@@ -16,8 +16,6 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 COLAB = ROOT / "tests/book/data/colab-packages.txt"
-
-
 STORED = "3.11"  # the Python under which the notebooks' outputs were made
 
 

@@ -7,7 +7,7 @@ import io
 import os
 import tempfile
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,6 @@ def examine(
     script: Script,
     *,
     choose: Choice,
-    known: Collection[str] = (),
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Break the code of the cells that hold checks, one place at a time; returns plain data.
@@ -67,13 +66,12 @@ def examine(
             places[index] = mutations(ast.Module(used, []), where)
             everything += places[index]
     chosen = choose(everything)
-    remaining = {mutation for mutation in chosen if mutation.key not in known}
     survivors, by_print, tried = [], [], 0
     with _Stage(script.path) as names:
         for index, cell in enumerate(script.cells):
             passed: dict[Mutation, str] = {}
             for mutation in places.get(index, []):
-                if mutation not in remaining:
+                if mutation not in chosen:
                     continue
                 tried += 1
                 with mutation.made():

@@ -32,19 +32,25 @@ class Run:
 
 @typed
 def as_device(device: str | torch.device) -> torch.device:
-    """The device of that name.
+    """The device of that name, if it is one that torch can use here.
 
     Raises:
-        ValueError: If torch knows no device of that name.
+        ValueError: If torch knows no device of that name, or it is a CUDA device and not there.
 
     Example:
         >>> as_device("cpu")
         device(type='cpu')
     """
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"there is no device {device!r}; try 'cpu' or 'cuda'.") from error
+    count = torch.cuda.device_count()
+    if found.type == "cuda" and (found.index or 0) >= count:
+        raise ValueError(
+            f"there is no device {str(device)!r}: torch sees {count} CUDA devices here."
+        )
+    return found
 
 
 @typed

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from derive.device import start
+from derive.device import as_device, start
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,14 @@ def test_start_refuses(monkeypatch, variable, value, seed, message):
 def test_a_seed_that_is_no_integer_is_a_type_error():
     with pytest.raises(TypeError):
         start(seed=0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "there", "absent"), [(0, "cpu", "cuda"), (2, "cuda:1", "cuda:2")]
+)
+def test_a_cuda_device_that_is_not_there_is_refused(monkeypatch, count, there, absent):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert as_device(there) == torch.device(there)
+    for asked in (absent, torch.device(absent)):
+        with pytest.raises(ValueError, match=f"no device '{absent}': torch sees {count} CUDA dev"):
+            as_device(asked)

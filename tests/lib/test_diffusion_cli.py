@@ -159,6 +159,13 @@ def test_refusals_are_one_line(arguments, message, tmp_path, monkeypatch, capsys
     assert "Traceback" not in error
 
 
+def test_sampling_on_a_device_that_is_not_there_is_refused(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    out = str(tmp_path / "x.png")
+    assert main(["sample", "--from", str(finished), "--out", out, "--device", "cuda"]) == 1
+    assert "no device 'cuda': torch sees 0 CUDA devices here" in capsys.readouterr().err
+
+
 def test_settings_of_another_training_are_named(finished, capsys):
     assert main(command(finished, "--rate", "0.1")) == 1
     assert "learning_rates=[0.0005] there, [0.1] now" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from derive.data import ImageFolder, cifar10, digits, mnist
+from derive.device import as_device
 from derive.diffusion.images import save_animation, save_grid
 from derive.diffusion.train import DiffusionModel, Recipe, draw, load_diffusion, train_diffusion
 from derive.training import (
@@ -62,7 +63,7 @@ def _train(options: argparse.Namespace) -> None:
         noise=options.noise,
         num_times=options.times,
     )
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = as_device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if list_checkpoints(folder):
         say(f"going on from step {read_checkpoint(folder).step}")
     else:
@@ -138,7 +139,7 @@ def _follower(
 def _sample(options: argparse.Namespace) -> None:
     say = _speaker()
     model = load_diffusion(options.source, average=options.weights == "average")
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = as_device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model.net.to(device)
     path = draw(
         model,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from derive._typing import typed
+from derive.device import as_device
 from derive.diffusion.losses import ddpm_loss, sample_times
 from derive.diffusion.samplers import denoiser_of, run_reverse
 from derive.diffusion.schedules import NoiseSchedule, step_grid
@@ -112,7 +113,7 @@ def train_diffusion(
         Diverged, CheckpointError: See `derive.training.train`.
     """
     _check_images(data, recipe)
-    target = torch.device(device)
+    target = as_device(device)
     net = recipe.network(Generator().manual_seed(seed))
     levels = cache(recipe.schedule().to)  # under a launcher, each process has its own device
 

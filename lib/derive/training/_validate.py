@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from derive.device import as_device
+
 LARGEST = 1e10  # of a rate: far outside of all use, and its products are still in float32
 
 
@@ -25,10 +27,7 @@ def check_rates(rates: dict[str, float]) -> None:
 def device_of(model: nn.Module, wanted: str | torch.device | None) -> torch.device:
     """The device that is asked for, else the one where the model is."""
     if wanted is not None:
-        try:
-            return torch.device(wanted)
-        except RuntimeError as error:
-            raise ValueError(f"train needs a device that torch knows, got {wanted!r}.") from error
+        return as_device(wanted)
     for parameter in model.parameters():
         return parameter.device
     raise ValueError("the model has no parameters to train, got none at all.")
